@@ -1,0 +1,1 @@
+"""Configs and cards: typed, frozen, checked before anything starts."""

@@ -1,0 +1,161 @@
+"""The card: what is known of a competition, each fact with its evidence.
+
+It lives in competitions/<slug>/competition.yaml. `fetch` fills in what it can prove; a value the user wrote is
+never changed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kagglerun.config.schema import Section
+from kagglerun.errors import UnresolvedCard
+
+
+class Task(StrEnum):
+    """What is predicted for a row."""
+
+    BINARY = "binary"
+    """One of two classes; predictions have one column, the probability of `classes[1]`."""
+    MULTICLASS = "multiclass"
+    """One of several classes; predictions have one probability column a class, in the order of `classes`."""
+    MULTILABEL = "multilabel"
+    """Several yes/no targets; predictions have one probability column a target."""
+    REGRESSION = "regression"
+    """One or more numbers; predictions have one value column a target."""
+
+
+class CompetitionFacts(Section):
+    """What the competition's server says about it; a source of the card."""
+
+    slug: str
+    """The competition's slug."""
+    url: str | None = None
+    """Its page."""
+    title: str | None = None
+    """Its title."""
+    evaluation_metric: str | None = None
+    """Kaggle's name of the metric."""
+    max_daily_submissions: int | None = None
+    """Submissions a day (UTC)."""
+    deadline: str | None = None
+    """ISO 8601, UTC."""
+    notebooks_only: bool = False
+    """Only notebooks may be submitted (`is_kernels_submissions_only`)."""
+    submissions_disabled: bool = False
+    """Nothing may be submitted any more."""
+    user_has_entered: bool = False
+    """The user accepted the rules."""
+
+
+class CardFiles(Section):
+    """Files of the competition, relative to its data/ folder."""
+
+    train_table: str | None = None
+    """Table with the training rows and their targets."""
+    test_table: str | None = None
+    """Table with the test rows; none when the sample submission alone lists them."""
+    sample_submission: str | None = None
+    """Gives the submission's rows, order and columns."""
+    train_images: str | None = None
+    """Pattern from a row's id to its image, e.g. `train/{id}.png`."""
+    test_images: str | None = None
+    """The same for test rows."""
+
+
+class CardLimits(Section):
+    """What the competition allows."""
+
+    max_daily_submissions: int | None = None
+    """Submissions a day (UTC)."""
+    deadline: str | None = None
+    """ISO 8601, UTC."""
+    notebooks_only: bool = False
+    """Only notebooks may be submitted."""
+    submissions_disabled: bool = False
+    """Nothing may be submitted any more."""
+
+
+class Evidence(Section):
+    """Why a field of the card holds what it holds."""
+
+    value: Any = None
+    """The value that was inferred; when the card holds another one, the user wrote it."""
+    because: str
+    """The reason in one sentence, naming the source."""
+
+
+class Unresolved(Section):
+    """A field that could not be inferred."""
+
+    field: str
+    """Name of the card's field."""
+    because: str
+    """What is missing, or which rules disagree."""
+    fill_in: str
+    """The line to write into the card."""
+
+
+class Card(Section):
+    """What is known of a competition."""
+
+    slug: str
+    """The competition's slug."""
+    source: Literal["kaggle", "practice"] = "kaggle"
+    """Where it was fetched from and where submissions go."""
+    title: str | None = None
+    """The competition's title."""
+    ids: tuple[str, ...] = ()
+    """Columns that name a row of the submission."""
+    targets: tuple[str, ...] = ()
+    """Columns of the training table that are predicted."""
+    submission_columns: tuple[str, ...] = ()
+    """Columns of the sample submission that are predicted, in its order; class names for wide probabilities."""
+    task: Task | None = None
+    """What is predicted for a row."""
+    classes: tuple[str | int | float | bool, ...] | None = None
+    """Class labels as the training table has them, in the order of the prediction columns."""
+    modality: Literal["table", "image", "text"] | None = None
+    """What a row is."""
+    metric: str | None = None
+    """Our name of the metric; see `kagglerun.metrics`."""
+    metric_parameters: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the metric."""
+    greater_is_better: bool | None = None
+    """Direction of the metric."""
+    group: str | None = None
+    """Column whose values must not be in both training and validation rows."""
+    time: str | None = None
+    """Column that orders rows in time."""
+    files: CardFiles = CardFiles()
+    limits: CardLimits = CardLimits()
+    evidence: dict[str, Evidence] = Field(default_factory=dict)
+    """Field name to the reason for its value."""
+    unresolved: tuple[Unresolved, ...] = ()
+    """What only the user can fill in."""
+
+    @property
+    def ref(self) -> str:
+        """The competition as the user names it: `titanic` or `practice/digits`."""
+        return f"practice/{self.slug}" if self.source == "practice" else self.slug
+
+    def require_resolved(self, path: Path) -> None:
+        """Stop and ask when something needed for training is not known.
+
+        Args:
+            path: the card's file, for the message.
+
+        Raises:
+            UnresolvedCard: names the first open field and the line to fill in.
+        """
+        if self.unresolved:
+            first = self.unresolved[0]
+            others = f" (and {len(self.unresolved) - 1} more)" if len(self.unresolved) > 1 else ""
+            raise UnresolvedCard(
+                f"{self.slug}: {first.field} is not known: {first.because}{others}",
+                hint=f"write `{first.fill_in}` into {path}, then run the same command again",
+            )

@@ -1,0 +1,222 @@
+"""What a config may say: frozen pydantic models, each field explained by the line under it.
+
+An unknown key is an error. Values are converted by the field's type, since PyYAML reads `3e-4` as a string.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Base of every part of a config: frozen, unknown keys refused, defaults checked too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class CvConfig(Section):
+    """How training rows are split into folds."""
+
+    scheme: Literal["auto", "kfold", "stratified", "group", "stratified_group", "time"] = "auto"
+    """auto: what the card suggests: time, group, else stratified for classes and kfold for values."""
+    n_splits: int = Field(5, ge=2, le=100)
+    """Number of folds."""
+    folds: tuple[int, ...] | None = None
+    """Run these folds only, counted from 0. The OOF predictions then cover their rows alone."""
+    seed: int | None = None
+    """Seed of the split; the config's seed when left out. Keep it fixed to compare runs of several seeds."""
+
+    @model_validator(mode="after")
+    def _folds_exist(self) -> CvConfig:
+        if self.folds is not None and (not self.folds or not set(self.folds) <= set(range(self.n_splits))):
+            raise ValueError(f"cv.folds must name folds from 0 to {self.n_splits - 1}, not {list(self.folds)}")
+        return self
+
+
+class AutoModelConfig(Section):
+    """The model family that fits the competition's card: images or a table."""
+
+    kind: Literal["auto"] = "auto"
+
+
+class ImageModelConfig(Section):
+    """A timm model on images."""
+
+    kind: Literal["image"] = "image"
+    name: str = "auto"
+    """A timm model name. auto: resnet10t for images up to 64 pixels, resnet18 above."""
+    pretrained: bool = False
+    """Start from timm's published weights (fetched from the hub once)."""
+    weights: Path | None = None
+    """Start from this local file (.safetensors or .pth) instead; the classifier head may differ."""
+    image_size: int | None = Field(None, ge=8, le=2048)
+    """Side in pixels that images are resized to. Left out: the median side, at least 32, at most 224."""
+    drop_rate: float = Field(0.0, ge=0, lt=1)
+    """Dropout before the classifier."""
+    drop_path_rate: float = Field(0.0, ge=0, lt=1)
+    """Stochastic depth, where the model has it."""
+    tta: Literal["none", "hflip"] = "none"
+    """Test-time augmentation: mean over the image and its mirror image."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further keyword arguments of timm.create_model."""
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> ImageModelConfig:
+        if self.pretrained and self.weights is not None:
+            raise ValueError("model.pretrained and model.weights are two sources of weights: choose one")
+        return self
+
+
+class TabularBoostingConfig(Section):
+    """Gradient-boosted trees by LightGBM."""
+
+    kind: Literal["tabular_boosting"] = "tabular_boosting"
+    library: Literal["lightgbm"] = "lightgbm"
+    """The library."""
+    n_estimators: int = Field(2000, ge=1)
+    """Most trees; early stopping usually ends before."""
+    learning_rate: float = Field(0.05, gt=0, le=1)
+    """Shrinkage per tree."""
+    num_leaves: int = Field(31, ge=2, le=131072)
+    """Leaves per tree."""
+    max_depth: int = -1
+    """Depth limit; -1 for none."""
+    min_child_samples: int = Field(20, ge=1)
+    """Least rows in a leaf."""
+    subsample: float = Field(0.9, gt=0, le=1)
+    """Share of rows drawn for each tree."""
+    colsample_bytree: float = Field(0.8, gt=0, le=1)
+    """Share of columns drawn for each tree."""
+    reg_alpha: float = Field(0.0, ge=0)
+    """L1 penalty."""
+    reg_lambda: float = Field(1.0, ge=0)
+    """L2 penalty."""
+    max_bin: int = Field(255, ge=2)
+    """Histogram bins per column."""
+    early_stopping_rounds: int = Field(100, ge=0)
+    """Stop after this many trees without a better validation loss; 0 never stops."""
+
+
+class TabularNeuralConfig(Section):
+    """A residual network on tables, with embeddings for categories, on our own training engine."""
+
+    kind: Literal["tabular_neural"] = "tabular_neural"
+    width: int = Field(128, ge=1)
+    """Units in each hidden layer."""
+    depth: int = Field(3, ge=1, le=32)
+    """Number of residual blocks."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout in each block."""
+    embedding_width: int = Field(16, ge=1)
+    """Largest width of a category's embedding."""
+
+
+ModelConfig = Annotated[
+    AutoModelConfig | ImageModelConfig | TabularBoostingConfig | TabularNeuralConfig,
+    Field(discriminator="kind"),
+]
+"""One model family, chosen by `kind`."""
+
+
+class TrainingConfig(Section):
+    """The training loop of the neural models. Trees by boosting use `cpu_threads` and `deterministic` only."""
+
+    epochs: int = Field(10, ge=1)
+    """Passes over the training rows."""
+    batch_size: int = Field(64, ge=1)
+    """Samples per step and device, before accumulation."""
+    eval_batch_size: int | None = Field(None, ge=1)
+    """Samples per step in validation and prediction; twice batch_size when left out."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are added before one update."""
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    """auto: bf16 where the GPU has it, fp16 with loss scaling on Volta and Turing, fp32 elsewhere."""
+    clip_norm: float | None = Field(1.0, gt=0)
+    """Largest gradient norm; none switches clipping off."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of the exponential moving average of the weights, which then makes the predictions."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target spread over the other classes."""
+    early_stopping: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better validation score."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights make the predictions. best is chosen on the validation rows it is scored on."""
+    augment: Literal["none", "light", "flip", "medium"] = "light"
+    """Image augmentation: light shifts, rotates and scales a little; flip also mirrors; medium adds colour."""
+    checkpoint_seconds: float = Field(60, gt=0)
+    """Within an epoch, save this often, in seconds; the end of an epoch is always saved."""
+    loader_workers: int = Field(0, ge=0)
+    """Processes that decode images; the result does not depend on it."""
+    deterministic: bool = True
+    """Deterministic algorithms; false trades them for speed, and the fingerprint says so."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: cuda where there is one."""
+    cpu_threads: int | None = Field(None, ge=1)
+    """Threads of one process. Frozen into the run, since sums on a CPU depend on it."""
+
+
+class OptimizerConfig(Section):
+    """The optimizer of the neural models."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """adamw, adam or sgd (Nesterov)."""
+    lr: float = Field(1e-3, gt=0)
+    """Highest learning rate."""
+    weight_decay: float = Field(0.05, ge=0)
+    """Decoupled for adamw; biases and norms are left out."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the moments, for adam and adamw."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """For sgd."""
+
+
+class ScheduleConfig(Section):
+    """The learning rate over the run."""
+
+    name: Literal["cosine", "one_cycle", "constant"] = "cosine"
+    """cosine falls to min_lr after the warm-up; one_cycle rises and falls by cosines; constant stays."""
+    warmup_epochs: float = Field(1.0, ge=0)
+    """Epochs of linear rise from zero, for cosine and constant."""
+    min_lr: float = Field(0.0, ge=0)
+    """Where cosine ends."""
+    rise: float = Field(0.3, gt=0, lt=1)
+    """Share of the run in which one_cycle rises."""
+
+
+class SweepConfig(Section):
+    """An Optuna study over the config. `kagglerun train` ignores it."""
+
+    trials: int = Field(20, ge=1)
+    """Number of trials that should end complete or pruned."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """How configs are proposed."""
+    workers: int = Field(1, ge=1, le=1024)
+    """Trials that run at the same time."""
+    lag: int | None = Field(None, ge=1)
+    """Trial n is proposed from trials 0..n-lag; twice the workers when left out. Part of the study."""
+    max_failures: int = Field(5, ge=1)
+    """The sweep stops after this many failed trials in a row."""
+    search: dict[str, Any] = Field(default_factory=dict)
+    """Key of the config to its range {low, high, log, step} or list of choices; see config/search.py."""
+
+
+class Config(Section):
+    """One experiment."""
+
+    competition: str | None = None
+    """Slug; the current competition when left out."""
+    name: str | None = None
+    """Name of the study or run; the file's name when left out."""
+    seed: int = Field(42, ge=0, lt=2**63)
+    """Everything random follows from it."""
+    cv: CvConfig = CvConfig()
+    model: ModelConfig = AutoModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    hooks: dict[str, Any] = Field(default_factory=dict)
+    """Free parameters for the competition's hooks.py."""
+    sweep: SweepConfig = SweepConfig()
