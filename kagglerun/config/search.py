@@ -72,7 +72,7 @@ def parse_search(config: Config) -> tuple[Parameter, ...]:
         ConfigError: a key the schema does not have, a range that is empty or not of the field's type, a value
             that the field refuses.
     """
-    parameters = [_parse_entry(config, key, entry) for key, entry in config.sweep.search.items()]
+    parameters = [_parse_entry(key, entry) for key, entry in config.sweep.search.items()]
     named = {parameter.when.key for parameter in parameters if parameter.when}
     ordered = sorted(parameters, key=lambda parameter: parameter.key not in named)
     for parameter in ordered:
@@ -80,7 +80,7 @@ def parse_search(config: Config) -> tuple[Parameter, ...]:
     return tuple(ordered)
 
 
-def _parse_entry(config: Config, key: str, entry: Any) -> Parameter:
+def _parse_entry(key: str, entry: Any) -> Parameter:
     check_key(key)
     if key.startswith(("sweep.", "competition")):
         raise ConfigError(f"sweep.search: {key} cannot be searched", hint="choose a key of model, training, ...")

@@ -1,0 +1,47 @@
+"""Fixtures that every test shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kagglerun.workspace import Workspace
+
+_SCRUBBED_PREFIXES = ("KAGGLE", "MLFLOW", "OPTUNA", "HF_", "RAY_")
+
+
+@pytest.fixture(autouse=True)
+def scrubbed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No setting, credential or proxy of the person who runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.upper().startswith(_SCRUBBED_PREFIXES) and name != "KAGGLERUN_TEST_DATA":
+            monkeypatch.delenv(name)
+        elif name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    yield
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A fresh, empty workspace; the current folder is in it."""
+    found = Workspace(tmp_path / "my workspace")
+    found.competitions.mkdir(parents=True)
+    found.sweeps.mkdir()
+    monkeypatch.chdir(found.root)
+    monkeypatch.setenv("KAGGLERUN_WORKSPACE", str(found.root))
+    return found
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real competition bundles; tests that need it are marked `real`."""
+    named = os.environ.get("KAGGLERUN_TEST_DATA")
+    if not named or not Path(named).is_dir():
+        pytest.skip("KAGGLERUN_TEST_DATA names no folder with real competition bundles")
+    return Path(named)
