@@ -92,8 +92,8 @@ class CompetitionPaths:
 
     @property
     def downloads(self) -> Path:
-        """Archives while they are being downloaded."""
-        return self.data / ".download"
+        """What is being downloaded and unpacked; data/ is replaced in one step when it is whole."""
+        return self.folder / ".download"
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,9 @@ class FoldPaths:
         """The weights that made the predictions."""
         return self.folder / "weights.safetensors"
 
-    @property
-    def booster(self) -> Path:
-        """The trees that made the predictions, in LightGBM's text format."""
-        return self.folder / "booster.txt"
+    def booster(self, output: int) -> Path:
+        """The trees that predict target number `output`, in LightGBM's text format."""
+        return self.folder / f"booster-{output}.txt"
 
     @property
     def oof(self) -> Path:
@@ -188,6 +187,11 @@ class RunPaths:
     def journal(self) -> Path:
         """Every tracked value, one JSON object a line, in order."""
         return self.folder / "journal.jsonl"
+
+    @property
+    def tracking(self) -> Path:
+        """How far MLflow has got with the journal."""
+        return self.folder / "tracking.json"
 
     @property
     def environment(self) -> Path:
@@ -319,6 +323,16 @@ class Workspace:
     def mlflow_artifacts(self) -> Path:
         """MLflow's artifacts."""
         return self.state / "mlartifacts"
+
+    @property
+    def mlflow_lock(self) -> Path:
+        """Held while a process of this workspace writes to MLflow's database."""
+        return self.state / "mlflow.lock"
+
+    @property
+    def study_journals(self) -> Path:
+        """Journals of the studies' parent runs: one folder a competition, in it one folder a study."""
+        return self.state / "studies"
 
     @property
     def studies_db(self) -> Path:
