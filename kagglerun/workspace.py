@@ -4,7 +4,8 @@
     sweeps/<name>.yaml
     runs/<slug>/<run id>/   config.yaml fingerprint.json metrics.json oof.parquet test.parquet
                             journal.jsonl environment.json submission.csv folds/<k>/ plots/
-    .kagglerun/             mlflow.db studies.db jobs/<id>/ cache/ practice/ current settings.yaml
+    .kagglerun/             mlflow.db studies.db jobs/<id>/ studies/<slug>/<name>/ cache/ practice/
+                            current settings.yaml
 
 Nothing else joins paths.
 """
@@ -254,6 +255,62 @@ class JobPaths:
         """Everything the job printed."""
         return self.folder / "log.txt"
 
+    @property
+    def lock(self) -> Path:
+        """Locked by the job's process, so that a job runs once."""
+        return self.folder / "lock"
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The files of one study."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.folder.name
+
+    @property
+    def slug(self) -> str:
+        """The slug of the study's competition."""
+        return self.folder.parent.name
+
+    @property
+    def spec(self) -> Path:
+        """What the study is: resolved base config, search space, lag, direction."""
+        return self.folder / "spec.yaml"
+
+    @property
+    def trials(self) -> Path:
+        """One JSON file a trial."""
+        return self.folder / "trials"
+
+    @property
+    def plots(self) -> Path:
+        """PNG pictures."""
+        return self.folder / "plots"
+
+    @property
+    def parent(self) -> Path:
+        """Id of the study's parent run in MLflow."""
+        return self.folder / "parent.json"
+
+    @property
+    def workers_log(self) -> Path:
+        """What the workers of a sweep in the foreground printed."""
+        return self.folder / "workers.log"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the study's one coordinator and its workers."""
+        return self.folder / "lock"
+
+    def trial(self, number: int) -> Path:
+        """The file of trial `number`, counted from 0."""
+        return self.trials / f"{number:04d}.json"
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -360,6 +417,11 @@ class Workspace:
         return self.state / "jobs"
 
     @property
+    def studies(self) -> Path:
+        """One folder a competition, in it one folder a study."""
+        return self.state / "studies"
+
+    @property
     def ledger(self) -> Path:
         """Every submission sent from this workspace, one JSON object a line."""
         return self.state / "submissions.jsonl"
@@ -380,6 +442,15 @@ class Workspace:
     def job(self, job_id: str) -> JobPaths:
         """The files of a job."""
         return JobPaths(self.jobs / job_id)
+
+    def all_jobs(self) -> Iterator[JobPaths]:
+        """Every job that has a spec, by id."""
+        for spec in sorted(self.jobs.glob("*/spec.json")):
+            yield JobPaths(spec.parent)
+
+    def study(self, slug: str, name: str) -> StudyPaths:
+        """The files of a study."""
+        return StudyPaths(self.studies / slug / name)
 
     def all_runs(self, slug: str | None = None) -> Iterator[RunPaths]:
         """Every run that has a frozen config, by competition and run id."""

@@ -1,0 +1,111 @@
+"""What every model family does, and the registry they enter by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kagglerun.config.card import Task
+from kagglerun.config.schema import Config
+from kagglerun.metrics import Metric
+from kagglerun.registry import Registry
+from kagglerun.workspace import FoldPaths
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What a model may see of a competition, after the hooks.
+
+    Attributes:
+        task: what is predicted.
+        n_outputs: columns of the predictions.
+        targets: int64 class indices (n_train,), or float64 (n_train, n_targets).
+        train: feature columns of the training rows.
+        test: the same columns of the test rows.
+        train_images: one file a training row, or None.
+        test_images: one file a test row, or None.
+        content: digest of the competition's files.
+        cache: folder for what can be made again.
+    """
+
+    task: Task
+    n_outputs: int
+    targets: NDArray[np.int64] | NDArray[np.float64]
+    train: pd.DataFrame
+    test: pd.DataFrame
+    train_images: tuple[Path, ...] | None
+    test_images: tuple[Path, ...] | None
+    content: str
+    cache: Path
+
+
+@dataclass(frozen=True)
+class FoldContext:
+    """One fold to be trained.
+
+    Attributes:
+        config: the resolved config.
+        data: the input.
+        metric: the competition's metric.
+        score: (targets, predictions) to the metric, with the card's parameters.
+        fold: its number.
+        train_rows: rows to learn from, int64.
+        valid_rows: rows to be judged on, int64.
+        paths: where weights and checkpoints go.
+        report: (step, values) after each epoch or tree.
+        should_stop: asked often; True ends the training at once.
+    """
+
+    config: Config
+    data: ModelInput
+    metric: Metric
+    score: Callable[[NDArray[np.int64] | NDArray[np.float64], NDArray[np.float64]], float]
+    fold: int
+    train_rows: NDArray[np.int64]
+    valid_rows: NDArray[np.int64]
+    paths: FoldPaths
+    report: Callable[[int, dict[str, float]], None]
+    should_stop: Callable[[dict[str, float]], bool]
+
+
+@dataclass(frozen=True)
+class FoldOutcome:
+    """What a fold gives.
+
+    Attributes:
+        valid: predictions for the validation rows, float64 (n_valid, n_outputs).
+        test: predictions for the test rows, float64 (n_test, n_outputs).
+        history: one dict of values an epoch or tree.
+        best_step: epoch or tree whose weights made the predictions, counted from 0.
+        importances: feature name to its gain, where the family knows it.
+        notes: what a reader of the run should know, e.g. columns left out.
+    """
+
+    valid: NDArray[np.float64]
+    test: NDArray[np.float64]
+    history: tuple[dict[str, float], ...]
+    best_step: int
+    importances: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class ModelFamily(Protocol):
+    """Trains one fold. Contract: resuming after a kill, and running again with the same seed, give the same bits."""
+
+    def fit_fold(self, context: FoldContext) -> FoldOutcome:
+        """Train on `train_rows`, predict `valid_rows` and the test rows, leave the weights in `paths`.
+
+        Raises:
+            TrainingError: it cannot go on.
+            kagglerun.training.loop.Stopped: `should_stop` said so.
+        """
+
+
+families: Registry[ModelFamily] = Registry("model kind")
+"""Model kind to family. A competition's hooks may add their own."""

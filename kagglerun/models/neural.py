@@ -1,0 +1,67 @@
+"""What the neural families share: from a fold's context to the training engine and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from kagglerun.config.card import Task
+from kagglerun.models.base import FoldContext
+from kagglerun.models.targets import Head, TargetTransform
+from kagglerun.models.weights import save_weights
+from kagglerun.training.checkpoint import CheckpointFiles
+from kagglerun.training.loop import Batches, FitResult, FitSettings, FitTask, fit, predict_logits
+from kagglerun.training.precision import Precision, resolve_device
+
+
+def make_head(context: FoldContext) -> Head:
+    """Loss and activation for a fold; a transform is learnt from the fold's training targets alone."""
+    data, transform = context.data, None
+    if data.task == Task.REGRESSION:
+        values = np.asarray(data.targets[context.train_rows], dtype=np.float64)
+        transform = TargetTransform.fit(values, context.metric, standardise=True)
+    return Head(data.task, context.metric, transform, context.config.training.label_smoothing)
+
+
+def fit_neural(
+    context: FoldContext, head: Head, build: Callable[[], nn.Module], train: Batches, valid: Batches
+) -> FitResult:
+    """Train a network on a fold, or go on from its checkpoint, and save the weights that were kept.
+
+    Args:
+        context: the fold.
+        head: its loss and activation.
+        build: makes the network; called once, after seeding.
+        train: training samples.
+        valid: validation samples, in the order of `context.valid_rows`.
+    """
+    config = context.config
+    valid_targets = context.data.targets[context.valid_rows]
+    task = FitTask(
+        build=build,
+        train=train,
+        valid=valid,
+        loss=head.loss,
+        activate=head.activate,
+        score=lambda predictions: context.score(valid_targets, predictions),
+        greater_is_better=context.metric.greater_is_better,
+        seed=config.seed,
+        fold=context.fold,
+    )
+    files = CheckpointFiles(context.paths.checkpoint, context.paths.previous_checkpoint)
+    settings = FitSettings(config.training, config.optimizer, config.schedule)
+    result = fit(task, settings, files, context.report, context.should_stop)
+    save_weights(result.model, context.paths.weights)
+    return result
+
+
+def predict_neural(context: FoldContext, head: Head, model: nn.Module, batches: Batches) -> NDArray[np.float64]:
+    """Predictions for all samples, float64 (n, n_outputs)."""
+    training = context.config.training
+    precision = Precision.resolve(training.precision, resolve_device(training.device))
+    logits = predict_logits(model, batches, training.eval_batch_size or 2 * training.batch_size, precision)
+    predictions: NDArray[np.float64] = head.activate(logits.double()).numpy()
+    return predictions

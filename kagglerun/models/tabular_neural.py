@@ -1,0 +1,179 @@
+"""A residual network on tables, on our own training engine.
+
+Source: the ResNet of Gorishniy et al. 2021 (Revisiting Deep Learning Models for Tabular Data), with learnt
+embeddings for categories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from kagglerun.config.schema import TabularNeuralConfig
+from kagglerun.errors import DataError
+from kagglerun.models.base import FoldContext, FoldOutcome, families
+from kagglerun.models.neural import fit_neural, make_head, predict_neural
+from kagglerun.models.table_features import TableFeatures, encode_tables
+from kagglerun.training.precision import resolve_device
+from kagglerun.training.seed import deterministic_algorithms
+
+
+@dataclass(frozen=True)
+class NumberScaling:
+    """Numbers as a network wants them: missing ones at the median, standardised, clipped at 5 deviations.
+
+    Attributes:
+        median: of the fold's training rows, shape (n_numbers,).
+        mean: likewise.
+        scale: likewise.
+        missing: columns that get a 0/1 column beside them for "is missing", shape (n_flags,).
+    """
+
+    median: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    missing: NDArray[np.int64]
+
+    @classmethod
+    def fit(cls, numbers: NDArray[np.float64]) -> NumberScaling:
+        """Learn from the fold's training rows, float64 (n, n_numbers)."""
+        absent = np.isnan(numbers)
+        empty = absent.all(axis=0)
+        median = np.zeros(numbers.shape[1])
+        median[~empty] = np.nanmedian(numbers[:, ~empty], axis=0)
+        filled = np.where(absent, median, numbers)
+        deviation = filled.std(axis=0)
+        scale = np.where(deviation > 0, deviation, 1.0)
+        return cls(median, filled.mean(axis=0), scale, np.flatnonzero(absent.any(axis=0)))
+
+    def apply(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Float32 (n, n_numbers + n_flags)."""
+        absent = np.isnan(numbers)
+        scaled = (np.where(absent, self.median, numbers) - self.mean) / self.scale
+        flags = absent[:, self.missing].astype(np.float64)
+        return np.hstack([np.clip(scaled, -5, 5), flags]).astype(np.float32)
+
+
+class TableBatches:
+    """Rows of a table on the device.
+
+    Args:
+        numbers: float32 (n, n_numbers).
+        codes: int64 (n, n_categories), -1 where missing.
+        targets: tensor with one entry a row, or None.
+        device: where tensors live.
+    """
+
+    def __init__(
+        self, numbers: NDArray[np.float32], codes: NDArray[np.int64], targets: Tensor | None, device: torch.device
+    ) -> None:
+        self._numbers = torch.from_numpy(numbers).to(device)
+        self._codes = torch.from_numpy(codes + 1).to(device)
+        self._targets = targets.to(device) if targets is not None else None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def load(self, samples: NDArray[np.int64], epoch: int | None) -> tuple[Tensor, ...]:
+        """Numbers float32 (n, n_numbers) and codes int64 (n, n_categories), 0 where missing."""
+        del epoch  # tables are not augmented
+        rows = torch.from_numpy(samples).to(self._numbers.device)
+        return self._numbers[rows], self._codes[rows]
+
+    def targets(self, samples: NDArray[np.int64]) -> Tensor:
+        """Targets as the loss wants them."""
+        assert self._targets is not None, "these rows have no targets"
+        return self._targets[torch.from_numpy(samples).to(self._targets.device)]
+
+
+class TableResNet(nn.Module):
+    """Embeddings and numbers through residual blocks to logits.
+
+    Args:
+        n_numbers: width of the number input.
+        sizes: number of values of each category.
+        n_outputs: number of logits.
+        config: the model section.
+    """
+
+    def __init__(self, n_numbers: int, sizes: tuple[int, ...], n_outputs: int, config: TabularNeuralConfig) -> None:
+        super().__init__()
+        # One more row for "missing"; the square root keeps small categories small.
+        widths = [min(config.embedding_width, 1 + round(size**0.5)) for size in sizes]
+        self.embeddings = nn.ModuleList(
+            nn.Embedding(size + 1, width) for size, width in zip(sizes, widths, strict=True)
+        )
+        self.entry = nn.Linear(n_numbers + sum(widths), config.width)
+        self.blocks = nn.ModuleList(_ResidualBlock(config.width, config.dropout) for _ in range(config.depth))
+        self.exit = nn.Sequential(nn.LayerNorm(config.width), nn.ReLU(), nn.Linear(config.width, n_outputs))
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """Logits (n, n_outputs) from numbers (n, n_numbers) and codes (n, n_categories)."""
+        embedded = [embedding(codes[:, column]) for column, embedding in enumerate(self.embeddings)]
+        hidden = self.entry(torch.cat([numbers, *embedded], dim=1))
+        for block in self.blocks:
+            hidden = hidden + block(hidden)
+        logits: Tensor = self.exit(hidden)
+        return logits
+
+
+class _ResidualBlock(nn.Sequential):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__(
+            nn.LayerNorm(width),
+            nn.Linear(width, 2 * width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * width, width),
+        )
+
+
+class TabularNeuralFamily:
+    """A residual network on tables."""
+
+    def fit_fold(self, context: FoldContext) -> FoldOutcome:
+        """Train one fold; see `ModelFamily`."""
+        with deterministic_algorithms(context.config.training.deterministic):
+            return _fit_table(context)
+
+
+def _fit_table(context: FoldContext) -> FoldOutcome:
+    config, data = context.config, context.data
+    model_config = config.model
+    assert isinstance(model_config, TabularNeuralConfig)
+    train, test, notes = encode_tables(data.train, data.test)
+    if not train.names:
+        raise DataError("no column of the tables can be learnt from", hint="make features in hooks.py")
+    device = resolve_device(config.training.device)
+    scaling = NumberScaling.fit(train.numbers[context.train_rows])
+    head = make_head(context)
+
+    def batches(features: TableFeatures, rows: NDArray[np.int64], with_targets: bool = True) -> TableBatches:
+        targets = head.tensor(data.targets[rows]) if with_targets else None
+        return TableBatches(scaling.apply(features.numbers[rows]), features.codes[rows], targets, device)
+
+    n_numbers = scaling.apply(train.numbers[:1]).shape[1]
+    valid = batches(train, context.valid_rows)
+    result = fit_neural(
+        context,
+        head,
+        build=lambda: TableResNet(n_numbers, train.sizes, data.n_outputs, model_config),
+        train=batches(train, context.train_rows),
+        valid=valid,
+    )
+    everything = np.arange(len(test.numbers), dtype=np.int64)
+    unlabelled = batches(test, everything, with_targets=False)
+    return FoldOutcome(
+        valid=predict_neural(context, head, result.model, valid),
+        test=predict_neural(context, head, result.model, unlabelled),
+        history=result.history,
+        best_step=result.best_epoch,
+        notes=notes,
+    )
+
+
+families.add("tabular_neural", TabularNeuralFamily())

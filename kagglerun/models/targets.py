@@ -1,0 +1,100 @@
+"""From targets to what a loss learns, and from logits back to predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kagglerun.config.card import Task
+from kagglerun.metrics import Metric
+
+_LEARNED_AS_LOGARITHM = ("rmsle",)
+_LEARNED_BY_ABSOLUTE_ERROR = ("mae",)
+
+
+@dataclass(frozen=True)
+class TargetTransform:
+    """Values as they are learnt: the logarithm where the metric compares logarithms, then standardised.
+
+    Attributes:
+        logarithm: learn log(1 + y).
+        mean: of the training rows, shape (n_targets,).
+        scale: standard deviation of the training rows, shape (n_targets,).
+    """
+
+    logarithm: bool
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, targets: NDArray[np.float64], metric: Metric, standardise: bool) -> TargetTransform:
+        """Learn the transform from the fold's training targets, float64 (n, n_targets)."""
+        logarithm = metric.name in _LEARNED_AS_LOGARITHM and bool((targets > -1).all())
+        learnt = np.log1p(targets) if logarithm else targets
+        mean, scale = np.zeros(targets.shape[1]), np.ones(targets.shape[1])
+        if standardise:
+            mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
+            scale = np.where(deviation > 0, deviation, 1.0)
+        return cls(logarithm, mean, scale)
+
+    def forward(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Targets to what is learnt."""
+        return ((np.log1p(targets) if self.logarithm else targets) - self.mean) / self.scale
+
+    def inverse(self, learnt: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What was learnt to predictions."""
+        values = learnt * self.scale + self.mean
+        return np.expm1(values) if self.logarithm else values
+
+
+def learns_absolute_error(metric: Metric) -> bool:
+    """Whether the metric is the mean absolute error, whose best guess is the median."""
+    return metric.name in _LEARNED_BY_ABSOLUTE_ERROR
+
+
+@dataclass(frozen=True)
+class Head:
+    """Loss and activation of a neural model for one task.
+
+    Attributes:
+        task: what is predicted.
+        metric: the competition's metric.
+        transform: for regression.
+        label_smoothing: share of the target spread over the other classes.
+    """
+
+    task: Task
+    metric: Metric
+    transform: TargetTransform | None
+    label_smoothing: float
+
+    def tensor(self, targets: NDArray[np.int64] | NDArray[np.float64]) -> Tensor:
+        """Targets as the loss wants them: int64 (n,) for classes, else float32 (n, n_outputs)."""
+        if self.task == Task.MULTICLASS:
+            return torch.from_numpy(np.ascontiguousarray(targets, dtype=np.int64))
+        if self.transform is not None:
+            targets = self.transform.forward(np.asarray(targets, dtype=np.float64))
+        columns = np.asarray(targets, dtype=np.float32)
+        return torch.from_numpy(np.ascontiguousarray(columns.reshape(len(columns), -1)))
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss, a scalar tensor."""
+        if self.task == Task.MULTICLASS:
+            return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        if self.task != Task.REGRESSION:
+            smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
+            return F.binary_cross_entropy_with_logits(logits, smooth)
+        return F.l1_loss(logits, targets) if learns_absolute_error(self.metric) else F.mse_loss(logits, targets)
+
+    def activate(self, logits: Tensor) -> Tensor:
+        """Logits, float64 (n, n_outputs), to predictions of the same shape."""
+        if self.task == Task.MULTICLASS:
+            return logits.softmax(dim=1)
+        if self.transform is not None:
+            return torch.from_numpy(self.transform.inverse(logits.numpy()))
+        return logits.sigmoid()

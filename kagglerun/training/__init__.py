@@ -1,0 +1,1 @@
+"""The training engine: plain PyTorch; no competition, no file layout, no tracking."""

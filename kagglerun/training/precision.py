@@ -1,0 +1,71 @@
+"""Mixed precision: which number format, and whether the loss must be scaled."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from kagglerun.errors import ConfigError
+
+_AMPERE = (8, 0)
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means on this machine.
+
+    Raises:
+        ConfigError: cuda was asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "training.device is 'cuda', but torch sees no GPU on this machine",
+            hint="training.device=auto    (or check the driver with nvidia-smi)",
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A number format for the forward pass.
+
+    Attributes:
+        name: "fp32", "fp16" or "bf16".
+        device: where it runs.
+    """
+
+    name: str
+    device: torch.device
+
+    @classmethod
+    def resolve(cls, name: str, device: torch.device) -> Precision:
+        """What `auto` means on this device: bf16 from Ampere on, fp16 on Volta and Turing, fp32 elsewhere.
+
+        Older GPUs emulate bf16 slowly, so torch's own `is_bf16_supported` is not asked.
+
+        Raises:
+            ConfigError: fp16 was asked for on a CPU.
+        """
+        if name == "fp16" and device.type == "cpu":
+            raise ConfigError("training.precision is 'fp16', which needs a GPU", hint="training.precision=auto")
+        if name != "auto":
+            return cls(name, device)
+        if device.type != "cuda":
+            return cls("fp32", device)
+        capability = torch.cuda.get_device_capability(device)
+        if capability >= _AMPERE:
+            return cls("bf16", device)
+        return cls("fp16" if capability >= (7, 0) else "fp32", device)
+
+    @property
+    def scales_loss(self) -> bool:
+        """fp16 gradients underflow unless the loss is scaled."""
+        return self.name == "fp16"
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The context of a forward pass."""
+        dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.name != "fp32")
