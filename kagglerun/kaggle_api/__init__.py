@@ -1,0 +1,1 @@
+"""Kaggle: its API through the official client, downloads, submissions, limits."""

@@ -1,0 +1,332 @@
+"""The official Kaggle client behind one door. Nothing else imports `kaggle` or `kagglesdk`.
+
+The official client signs in when it is imported (over the network, or with `exit()`, which also closes standard
+input), prints, keeps files, has no time limits and reports a failed upload as a normal return. Here it is
+imported with nothing to sign in with, speaks through our own session, and every failure is one of our errors.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from kagglerun.config.card import CompetitionFacts
+from kagglerun.errors import (
+    ConnectionFailed,
+    CredentialsMissing,
+    KagglerunError,
+    RateLimited,
+    UploadFailed,
+)
+from kagglerun.kaggle_api.credentials import Credentials, find_credentials
+from kagglerun.kaggle_api.failures import Asked, as_error, retry_after
+from kagglerun.kaggle_api.records import (
+    RemoteFile,
+    SubmissionLimits,
+    SubmissionRecord,
+    competition_facts,
+    submission_record,
+    utc,
+)
+from kagglerun.kaggle_api.transport import Download, Partial, Session, begin_download
+
+T = TypeVar("T")
+
+_TRIES = 3
+_LONGEST_WAIT_SECONDS = 20.0
+_PAGE_SIZE = 100
+_MOST_PAGES = 200
+_UPLOAD_COMPLETE = 1  # kaggle's ResumableUploadResult.COMPLETE
+_import_lock = threading.Lock()
+
+
+class KaggleClient:
+    """Kaggle, or a practice server that speaks Kaggle's API.
+
+    Args:
+        endpoint: the practice server's address, e.g. `http://127.0.0.1:8765`; None for Kaggle.
+        credentials: the practice server's own (required there, so that the user's never go to it); for Kaggle
+            the user's, found on the first call when left out.
+    """
+
+    def __init__(self, endpoint: str | None = None, credentials: Credentials | None = None) -> None:
+        if endpoint is not None and credentials is None:
+            raise CredentialsMissing(
+                f"the practice server ({endpoint}) needs its own key", hint="kagglerun practice start"
+            )
+        self.endpoint = endpoint.rstrip("/") if endpoint else None
+        self._credentials = credentials
+        self._session: Session | None = None
+        self._sdk: Any = None
+
+    @property
+    def source(self) -> str:
+        """Where it speaks to: "kaggle" or "practice"."""
+        return "practice" if self.endpoint else "kaggle"
+
+    def facts(self, slug: str) -> CompetitionFacts:
+        """What the server says about a competition.
+
+        Raises:
+            KaggleError: CompetitionNotFound, CredentialsMissing, CredentialsRejected, ConnectionFailed ...
+        """
+        request = _message("ApiGetCompetitionRequest", competition_name=slug)
+        said = self._ask(slug, lambda: self._competitions().get_competition(request))
+        return competition_facts(slug, said)
+
+    def files(self, slug: str) -> tuple[RemoteFile, ...]:
+        """Every data file of a competition, page after page."""
+        return tuple(
+            RemoteFile(item.name or item.ref, item.total_bytes, utc(item.creation_date))
+            for page in self._pages(slug, "ApiListDataFilesRequest", "list_data_files")
+            for item in page.files
+        )
+
+    def open_bundle(self, slug: str, have: Partial | None = None) -> Download:
+        """Begin to download all data files as one archive.
+
+        Args:
+            slug: the competition.
+            have: what an earlier download left; it goes on from there when the archive is still the same.
+
+        Raises:
+            RulesNotAccepted: the competition must be joined first.
+        """
+        request = _message("ApiDownloadDataFilesRequest", competition_name=slug)
+        return self._download(slug, lambda: self._competitions().download_data_files(request), have)
+
+    def open_file(self, slug: str, name: str, have: Partial | None = None) -> Download:
+        """Begin to download one data file; see `open_bundle`."""
+        request = _message("ApiDownloadDataFileRequest", competition_name=slug, file_name=name)
+        return self._download(slug, lambda: self._competitions().download_data_file(request), have)
+
+    def limits(self, slug: str) -> SubmissionLimits:
+        """The server's count of submissions today. All zero for who has not submitted yet on Kaggle."""
+        said = self._ask(slug, lambda: self._api().competition_get_submission_limits(slug))
+        return SubmissionLimits(said.num_today, said.num_total, said.num_allowed_now, said.limited_by_total)
+
+    def submissions(self, slug: str) -> tuple[SubmissionRecord, ...]:
+        """Every submission to a competition, newest first."""
+        pages = self._pages(slug, "ApiListSubmissionsRequest", "list_submissions")
+        return tuple(submission_record(item) for page in pages for item in page.submissions)
+
+    def submission(self, slug: str, ref: int) -> SubmissionRecord:
+        """One submission by its number."""
+        request = _message("ApiGetSubmissionRequest", ref=ref)
+        return submission_record(self._ask(slug, lambda: self._competitions().get_submission(request)))
+
+    def submit(self, slug: str, file: Path, description: str) -> int:
+        """Upload a file and create a submission from it. Never retried: a lost reply may have spent the slot.
+
+        Args:
+            slug: the competition.
+            file: the submission file.
+            description: the message shown beside it.
+
+        Returns:
+            The submission's number; 0 when the server does not say.
+
+        Raises:
+            UploadFailed: the file did not arrive, so no submission was made.
+            ConnectionFailed: it is not known whether a submission was made.
+            AllowanceUsedUp, RulesNotAccepted, KaggleError: the server refused.
+        """
+        api = self._api()
+        said = self._ask(slug, lambda: api.competition_submit(str(file), description, slug, quiet=True), tries=1)
+        if said.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
+            raise UploadFailed(f"{file.name} did not arrive; no submission was made", hint="run the same command again")
+        return int(said.ref or 0)
+
+    def _asked(self, slug: str) -> Asked:
+        return Asked(slug, self.endpoint, self._credentials)
+
+    def _ask(self, slug: str, call: Callable[[], T], tries: int = _TRIES) -> T:
+        """Call the official client; a read is repeated when the connection fails or the server asks to wait."""
+        for attempt in range(1, tries + 1):
+            try:
+                return call()
+            except KagglerunError:
+                raise
+            except Exception as error:
+                failure = as_error(error, self._asked(slug))
+                wait = _wait_seconds(error, attempt)
+                if attempt == tries or wait is None or not isinstance(failure, ConnectionFailed | RateLimited):
+                    raise failure from None
+                time.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+    def _download(self, slug: str, call: Callable[[], requests.Response], have: Partial | None) -> Download:
+        def begin() -> Download:
+            return begin_download(self._http(), call(), self._asked(slug), have)
+
+        return self._ask(slug, begin)
+
+    def _pages(self, slug: str, request_type: str, method: str) -> Iterator[Any]:
+        token = ""
+        for _ in range(_MOST_PAGES):
+            request = _message(request_type, competition_name=slug, page_size=_PAGE_SIZE, page_token=token or None)
+            page = self._ask(slug, lambda request=request: getattr(self._competitions(), method)(request))  # type: ignore[misc]
+            yield page
+            if not page.next_page_token or page.next_page_token == token:
+                return
+            token = page.next_page_token
+
+    def _competitions(self) -> Any:
+        return self._official().competitions.competition_api_client
+
+    def _api(self) -> Any:
+        """The official high-level client, speaking through our session."""
+        api = _official_api_class()()
+        api.build_kaggle_client = self._official
+        api.upload_complete = self._upload
+        return api
+
+    def _official(self) -> Any:
+        """The official low-level client, with our session and address instead of its own."""
+        if self._sdk is None:
+            session = self._http()
+            self._sdk = _low_level_client(self.endpoint)
+            self._sdk.http_client()._session = session
+        return self._sdk
+
+    def _http(self) -> Session:
+        if self._session is None:
+            if self._credentials is None:
+                self._credentials = find_credentials()
+            if self._credentials.login_file is not None:
+                self._credentials = _token_of_login(self._credentials)
+            self._session = Session(self._credentials, local=self.endpoint is not None)
+        return self._session
+
+    def _upload(self, path: str, url: str, quiet: bool = True, resume: bool = False) -> int:
+        """Take the place of the official upload, which prints its errors, has no time limit and returns them.
+
+        The address is signed, so no credentials go with it.
+        """
+        del quiet, resume
+        session = Session(Credentials("none"), local=self.endpoint is not None)
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return _put(session, url, Path(path))
+            except requests.RequestException as error:
+                wait = _wait_seconds(error, attempt)
+                if attempt == _TRIES or wait is None:
+                    raise _upload_failed(error, Path(path)) from None
+                time.sleep(wait)
+        raise AssertionError("the last try returns or raises")
+
+
+def _put(session: Session, url: str, file: Path) -> int:
+    """Upload in one piece, as the official client does: a type of content would not fit the address's signature."""
+    with file.open("rb") as content:
+        response = session.put(url, data=content, headers={"Content-Type": None})
+    if response.status_code not in (200, 201):
+        raise requests.HTTPError("not accepted", response=response)
+    return _UPLOAD_COMPLETE
+
+
+def _upload_failed(error: requests.RequestException, file: Path) -> UploadFailed:
+    status = f" (status {error.response.status_code})" if error.response is not None else ""
+    return UploadFailed(
+        f"{file.name} could not be uploaded{status}; no submission was made",
+        hint="check the network, then run the same command again",
+    )
+
+
+def _wait_seconds(error: Exception, attempt: int) -> float | None:
+    """How long to wait before the next try; None when there is no point in one."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return 0.5 * 2.0 ** (attempt - 1)
+    if response.status_code == 429:
+        wait = retry_after(response)
+        wait = 2.0**attempt if wait is None else wait
+        return wait if wait <= _LONGEST_WAIT_SECONDS else None
+    return 0.5 * 2.0 ** (attempt - 1) if response.status_code >= 500 else None
+
+
+def _message(name: str, **fields: Any) -> Any:
+    """A request of the official API; fields that are None keep its default."""
+    from kagglesdk.competitions.types import competition_api_service
+
+    request = getattr(competition_api_service, name)()
+    for field, value in fields.items():
+        if value is not None:
+            setattr(request, field, value)
+    return request
+
+
+def _low_level_client(endpoint: str | None) -> Any:
+    from kagglesdk.kaggle_client import KaggleClient as Official
+    from kagglesdk.kaggle_env import KaggleEnv
+
+    client = Official(env=KaggleEnv.LOCAL if endpoint else KaggleEnv.PROD)
+    if endpoint:
+        client.http_client()._endpoint = endpoint
+    return client
+
+
+def _official_api_class() -> Any:
+    """The official high-level client's class, imported so that nothing happens on import.
+
+    It is dropped from `sys.modules` again: code of the user's that imports kaggle gets its own, signed in.
+    """
+    with _import_lock:
+        if "kaggle" in sys.modules:
+            return sys.modules["kaggle"].KaggleApi
+        if "api" not in _imported:
+            with _nothing_to_sign_in_with():
+                from kaggle.api.kaggle_api_extended import KaggleApi
+            for name in [name for name in sys.modules if name == "kaggle" or name.startswith("kaggle.")]:
+                del sys.modules[name]
+            _imported["api"] = KaggleApi
+        return _imported["api"]
+
+
+_imported: dict[str, Any] = {}
+
+
+@contextmanager
+def _nothing_to_sign_in_with() -> Iterator[None]:
+    """Placeholder credentials and no home, so that importing kaggle neither asks the network nor exits."""
+    empty = str(Path(__file__).parent)
+    placeholders = {"HOME": empty, "KAGGLE_CONFIG_DIR": empty, "KAGGLE_USERNAME": "none", "KAGGLE_KEY": "none"}
+    hidden = [name for name in os.environ if name.startswith("KAGGLE") or name in ("VERBOSE", "VERBOSE_OUTPUT")]
+    saved = {name: os.environ.get(name) for name in {*hidden, *placeholders}}
+    for name in hidden:
+        del os.environ[name]
+    os.environ.update(placeholders)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _token_of_login(credentials: Credentials) -> Credentials:
+    """Trade the login kept by `kaggle auth login` for an access token; it is renewed when it is old."""
+    from kagglesdk.kaggle_creds import KaggleCredentials
+
+    plain = _low_level_client(None)
+    plain.http_client()._session = Session(Credentials("none"), local=False)
+    try:
+        kept = KaggleCredentials.load(client=plain, file_path=str(credentials.login_file))
+        token = kept.get_access_token() if kept else None
+    except (requests.RequestException, ValueError) as error:
+        raise as_error(error, Asked("the login", None, credentials)) from None
+    if not token:
+        raise CredentialsMissing(f"the login in {credentials.origin} has no token", hint="kaggle auth login")
+    return Credentials(credentials.origin, token=token)
