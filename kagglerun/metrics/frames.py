@@ -1,0 +1,249 @@
+"""A submission and a solution as arrays: aligned by id and checked as Kaggle checks them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from kagglerun.errors import DataError
+from kagglerun.metrics.metric import CLASSIFICATION, Array, Metric, PredictionKind, ordinal_values
+
+_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+_IGNORED = {"usage"}
+
+
+@dataclass(frozen=True)
+class _Aligned:
+    """The value columns of both tables, row by row the same id."""
+
+    submission: pd.DataFrame
+    solution: pd.DataFrame
+    wide: bool  # the submission has one column a class, the solution one column of labels
+
+
+def to_arrays(
+    metric: Metric,
+    submission: pd.DataFrame,
+    solution: pd.DataFrame,
+    ids: Sequence[str],
+    classes: Sequence[Any] | None = None,
+) -> tuple[Array, Array]:
+    """Truths and predictions in the metric's own kind; see `Metric.score_frames` for arguments and errors."""
+    aligned = _align(metric, submission, solution, list(ids))
+    if aligned.wide:
+        return _wide(aligned)
+    if metric.prediction is PredictionKind.VALUE:
+        return _numbers(aligned.solution, "solution"), _numbers(aligned.submission, "submission")
+    if aligned.solution.shape[1] > 1:
+        return _several_columns(metric, aligned)
+    truth, predicted = aligned.solution.iloc[:, 0], aligned.submission.iloc[:, 0]
+    if metric.prediction is PredictionKind.PROBABILITY:
+        return encode_labels([truth], classes)[0], _numbers(aligned.submission, "submission")[:, 0]
+    if metric.ordinal:
+        return ordinal_values(list(truth)), ordinal_values(list(predicted))
+    y_true, y_pred = encode_labels([truth, predicted], classes)
+    return y_true, y_pred
+
+
+def comparable(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[pd.Series[Any], pd.Series[Any]]:
+    """Two columns in one form, so that 0 equals '0' and True equals 'True'.
+
+    Columns of the same kind stay as they are, except that numbers read as whole or with a point compare as numbers.
+    """
+    if types.is_bool_dtype(first) == types.is_bool_dtype(second):
+        if types.is_integer_dtype(first) and types.is_integer_dtype(second):
+            return first, second
+        if _is_text(first) and _is_text(second):
+            return first.map(str), second.map(str)
+    return first.map(label_text), second.map(label_text)
+
+
+def label_text(value: Any) -> str:
+    """A label as text, the same for 1, 1.0, '1' and '1.0', and for True and 'true'."""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    text = str(value).strip()
+    if text.casefold() in ("true", "false"):
+        return text.capitalize()
+    return str(int(text.partition(".")[0])) if _NUMBER.fullmatch(text) else text
+
+
+def encode_labels(columns: Sequence[pd.Series[Any]], classes: Sequence[Any] | None = None) -> list[Array]:
+    """Labels of several columns as int64 codes that mean the same in all of them.
+
+    Args:
+        columns: labels of any type.
+        classes: the labels in order; a label that is not among them gets a code of its own above. Without them 0 and 1
+            (or False and True) keep their value, and other labels are sorted: numbers by value, else as text.
+
+    Returns:
+        One (n,) int64 array a column.
+    """
+    texts = [column.map(label_text) for column in columns]
+    seen = sorted_labels({text for column in texts for text in column.unique()})
+    if classes is not None:
+        known = [label_text(label) for label in classes]
+        order = [*known, *(text for text in seen if text not in set(known))]
+    elif set(seen) <= {"0", "1"}:
+        order = ["0", "1"]
+    elif set(seen) <= {"False", "True"}:
+        order = ["False", "True"]
+    else:
+        order = seen
+    codes = {text: code for code, text in enumerate(order)}
+    return [column.map(codes).to_numpy(dtype=np.int64) for column in texts]
+
+
+def sorted_labels(labels: set[str]) -> list[str]:
+    """Labels in order: by value where all are numbers, else as text."""
+    try:
+        return sorted(labels, key=lambda text: (float(text), text))
+    except ValueError:
+        return sorted(labels)
+
+
+def _align(metric: Metric, submission: pd.DataFrame, solution: pd.DataFrame, ids: list[str]) -> _Aligned:
+    _require_columns(submission, ids, "the submission")
+    _require_columns(solution, ids, "the solution")
+    truth_columns, predicted_columns, wide = _value_columns(metric, submission, solution, ids)
+    _check_nulls(submission, [*ids, *predicted_columns], "the submission")
+    _check_nulls(solution, [*ids, *truth_columns], "the solution")
+    order = _row_order(submission, solution, ids)
+    return _Aligned(
+        submission[predicted_columns].iloc[order].reset_index(drop=True),
+        solution[truth_columns].reset_index(drop=True),
+        wide,
+    )
+
+
+def _value_columns(
+    metric: Metric, submission: pd.DataFrame, solution: pd.DataFrame, ids: list[str]
+) -> tuple[list[str], list[str], bool]:
+    """Columns of truths, columns of predictions, and whether the submission is wide."""
+    truths = [name for name in solution.columns if name not in ids and str(name).casefold() not in _IGNORED]
+    given = [name for name in submission.columns if name not in ids]
+    if not given:
+        raise DataError("the submission has no column of predictions", hint=_columns_hint(ids, truths))
+    if set(given) == set(truths):
+        return truths, truths, False
+    if len(given) == 1 and given[0] in truths and metric.tasks <= CLASSIFICATION and not metric.columnwise:
+        return given, given, False  # whatever else the solution holds, only one column can be meant
+    if metric.prediction is PredictionKind.PROBABILITY and len(given) > 1:
+        label = _label_column(solution, truths, given)
+        if label is not None:
+            return [label], given, True
+    lacks = ", ".join(str(name) for name in truths if name not in given)
+    unknown = ", ".join(str(name) for name in given if name not in truths)
+    what = " and ".join(
+        part for part in (f"it lacks {lacks}" if lacks else "", f"{unknown} is not expected" if unknown else "") if part
+    )
+    raise DataError(f"the submission has the wrong columns: {what}", hint=_columns_hint(ids, truths))
+
+
+def _label_column(solution: pd.DataFrame, truths: list[str], given: list[str]) -> str | None:
+    """The solution's only column all of whose values are names of the submission's columns."""
+    names = {label_text(name) for name in given}
+    found = [name for name in truths if {label_text(value) for value in solution[name].unique()} <= names]
+    return found[0] if len(found) == 1 else None
+
+
+def _columns_hint(ids: list[str], truths: list[str]) -> str:
+    return f"expected columns: {', '.join(map(str, [*ids, *truths]))}"
+
+
+def _require_columns(frame: pd.DataFrame, names: list[str], what: str) -> None:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{what} has no column {missing[0]!r}; it has: {', '.join(map(str, frame.columns))}",
+        )
+
+
+def _check_nulls(frame: pd.DataFrame, names: list[str], what: str) -> None:
+    for name in names:
+        count = int(frame[name].isna().sum())
+        if count:
+            raise DataError(f"{what} contains null values: {count} in column {name!r}")
+
+
+def _row_order(submission: pd.DataFrame, solution: pd.DataFrame, ids: list[str]) -> Array:
+    """For each row of the solution the position of its row in the submission."""
+    if not ids:
+        if len(submission) != len(solution):
+            raise DataError(f"the submission must have {len(solution)} rows; it has {len(submission)}")
+        return np.arange(len(solution))
+    given, wanted = _keys(submission, solution, ids)
+    for index, what in ((given, "the submission"), (wanted, "the solution")):
+        repeated = index[index.duplicated()]
+        if len(repeated):
+            raise DataError(f"{what} has duplicate ids: {len(repeated)} rows, e.g. {_shown(repeated[0])}")
+    missing, extra = wanted.difference(given, sort=False), given.difference(wanted, sort=False)
+    rows = f"the submission must have {len(wanted)} rows; it has {len(given)}" if len(given) != len(wanted) else ""
+    if len(missing) or len(extra):
+        lacks = f"{len(missing)} ids are missing, e.g. {_shown(missing[0])}" if len(missing) else ""
+        unknown = f"{len(extra)} ids are not in the solution, e.g. {_shown(extra[0])}" if len(extra) else ""
+        raise DataError("; ".join(part for part in (rows, lacks, unknown) if part))
+    return np.asarray(given.get_indexer(wanted), dtype=np.int64)
+
+
+def _keys(submission: pd.DataFrame, solution: pd.DataFrame, ids: list[str]) -> tuple[pd.Index[Any], pd.Index[Any]]:
+    pairs = [comparable(submission[name], solution[name]) for name in ids]
+    if len(pairs) == 1:
+        return pd.Index(pairs[0][0]), pd.Index(pairs[0][1])
+    return (
+        pd.MultiIndex.from_arrays([pair[0] for pair in pairs]),
+        pd.MultiIndex.from_arrays([pair[1] for pair in pairs]),
+    )
+
+
+def _shown(key: Any) -> str:
+    return ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _wide(aligned: _Aligned) -> tuple[Array, Array]:
+    """One probability column a class: truths become the positions of their columns."""
+    position = {label_text(name): k for k, name in enumerate(aligned.submission.columns)}
+    truths = aligned.solution.iloc[:, 0].map(lambda value: position[label_text(value)])
+    return truths.to_numpy(dtype=np.int64), _numbers(aligned.submission, "submission")
+
+
+def _several_columns(metric: Metric, aligned: _Aligned) -> tuple[Array, Array]:
+    """The same columns in both tables: 0 and 1 a target, or one-hot classes."""
+    truths, predicted = _numbers(aligned.solution, "solution"), _numbers(aligned.submission, "submission")
+    if metric.prediction is PredictionKind.LABEL:
+        return truths, predicted
+    if not metric.columnwise:
+        if not (np.isin(truths, (0, 1)).all() and (truths.sum(axis=1) == 1).all()):
+            raise DataError(f"{metric.name} takes one true class a row; the solution's columns are not one-hot")
+        return truths.argmax(axis=1), predicted
+    return truths, predicted
+
+
+def _numbers(frame: pd.DataFrame, what: str) -> Array:
+    """All columns as (n, k) float64; True and False count as 1 and 0."""
+    return np.stack([_number_column(frame[name], what) for name in frame.columns], axis=1)
+
+
+def _number_column(column: pd.Series[Any], what: str) -> Array:
+    if _is_text(column) and {label_text(value) for value in column.unique()} <= {"True", "False"}:
+        column = column.map(lambda value: label_text(value) == "True")
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        value = column.to_numpy()[int(np.argmax(wrong))]
+        raise DataError(f"the {what} has values that are not numbers in column {column.name!r}, e.g. {value!r}")
+    return numbers
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return not types.is_numeric_dtype(column) and not types.is_bool_dtype(column)

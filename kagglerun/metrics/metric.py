@@ -1,0 +1,264 @@
+"""What a metric is: direction, prediction kind, tasks, and how predictions become what it scores.
+
+Arrays everywhere: `targets` are (n,) int64 class indices for binary and multiclass, (n, n_targets) float64 for
+multilabel and regression. `predictions` are (n, n_outputs) float64: binary one column, the probability of
+class 1; multiclass one probability a class; multilabel and regression one column a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from kagglerun.config.card import Task
+from kagglerun.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array: TypeAlias = npt.NDArray[Any]
+
+CLASSIFICATION = frozenset({Task.BINARY, Task.MULTICLASS})
+ALL_TASKS = frozenset(Task)
+
+
+class PredictionKind(StrEnum):
+    """What a metric takes as a prediction."""
+
+    LABEL = "label"
+    """A class, or 0 and 1 for each target of a multilabel task."""
+    PROBABILITY = "probability"
+    """Probabilities, or scores that order the rows."""
+    VALUE = "value"
+    """Numbers."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions, as Kaggle computes it.
+
+    Attributes:
+        name: our name.
+        function: `function(y_true, y_pred, **parameters) -> float`, arrays in the metric's own prediction kind:
+            class indices for LABEL, (n,) or (n, C) for PROBABILITY, (n,) or (n, k) for VALUE.
+        greater_is_better: the direction.
+        prediction: what is scored.
+        tasks: the tasks it can score.
+        kaggle_names: names that mean exactly this metric in Kaggle's API and Meta Kaggle.
+        kaggle_tasks: the tasks for which those names mean it; None for all of `tasks`.
+        version: goes up when the same predictions would score differently than before.
+        description: one sentence.
+        sample_loss: `sample_loss(y_true, y_pred) -> (n,) float64 or None`, arrays as for `function`; lower is better.
+        lowest_prediction: predictions below are raised to it before they are scored or written.
+        ordinal: labels are numbers whose distances count.
+        columnwise: the mean over columns of a score; several columns are never one-hot classes.
+    """
+
+    name: str
+    function: Callable[..., float]
+    greater_is_better: bool
+    prediction: PredictionKind
+    tasks: frozenset[Task]
+    kaggle_names: tuple[str, ...] = ()
+    kaggle_tasks: frozenset[Task] | None = None
+    version: int = 1
+    description: str = ""
+    sample_loss: Callable[[Array, Array], Array | None] | None = None
+    lowest_prediction: float | None = None
+    ordinal: bool = False
+    columnwise: bool = False
+
+    def __call__(self, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, **parameters: Any) -> float:
+        """Score arrays in the metric's own prediction kind.
+
+        Args:
+            y_true: (n,) or (n, k) truths; class indices or labels for classification.
+            y_pred: (n,), (n, k) or (n, C) predictions.
+            parameters: the metric's own, e.g. `average`.
+
+        Raises:
+            DataError: no rows, unequal row counts, NaN or infinite values, or what the metric cannot score.
+        """
+        truths, predicted = np.asarray(y_true), np.asarray(y_pred)
+        _check_rows(self.name, truths, predicted)
+        return float(self.function(truths, predicted, **parameters))
+
+    @property
+    def worst(self) -> float:
+        """The score that every other one beats: -inf or inf."""
+        return -np.inf if self.greater_is_better else np.inf
+
+    def is_better(self, score: float, than: float) -> bool:
+        """Whether `score` is strictly better. NaN is worse than everything."""
+        if np.isnan(score) or np.isnan(than):
+            return bool(np.isnan(than) and not np.isnan(score))
+        return score > than if self.greater_is_better else score < than
+
+    def decide(self, predictions: Array, task: Task) -> Array:
+        """Predictions in the metric's own kind and range: what is scored, and what a submission holds.
+
+        Args:
+            predictions: (n, n_outputs) float64, see the module's docstring.
+            task: what was predicted.
+
+        Returns:
+            see `decide`; raised to `lowest_prediction` where there is one.
+        """
+        decided = decide(predictions, task, self.prediction)
+        return decided if self.lowest_prediction is None else np.maximum(decided, self.lowest_prediction)
+
+    def score_predictions(
+        self,
+        y_true: Array,
+        predictions: Array,
+        task: Task,
+        classes: Sequence[Any] | None = None,
+        **parameters: Any,
+    ) -> float:
+        """Score a model's predictions.
+
+        Args:
+            y_true: (n,) int64 class indices, or (n, n_targets) float64.
+            predictions: (n, n_outputs) float64, see the module's docstring.
+            task: what was predicted.
+            classes: the card's class labels. An ordinal metric needs them where the labels have gaps (1, 2, 4);
+                without them the distance between neighbours is one.
+            parameters: the metric's own.
+
+        Raises:
+            ConfigError: the metric does not fit the task.
+            DataError: see `__call__`.
+        """
+        self.require_fit(task)
+        decided = self.decide(predictions, task)
+        if self.ordinal and classes is not None and task in CLASSIFICATION:
+            ratings = ordinal_values(classes)
+            return self(ratings[np.asarray(y_true)], ratings[decided], **parameters)
+        return self(y_true, decided, **parameters)
+
+    def score_frames(
+        self,
+        submission: pd.DataFrame,
+        solution: pd.DataFrame,
+        ids: Sequence[str],
+        classes: Sequence[Any] | None = None,
+        **parameters: Any,
+    ) -> float:
+        """Score a submission as Kaggle does.
+
+        Args:
+            submission: id columns and predictions, in any order of rows and columns.
+            solution: the same ids with the truths: the submission's columns, or one label column where the
+                submission has a probability column a class. A column `Usage` is ignored.
+            ids: columns that name a row; none aligns by position.
+            classes: class labels in order, where the solution's own labels may not show all of them. Without them
+                labels are sorted, and the greater of two is the positive one.
+            parameters: the metric's own.
+
+        Raises:
+            DataError: wrong columns, missing values, duplicate, missing or unknown ids, wrong number of rows, or
+                values that the metric cannot score.
+        """
+        from kagglerun.metrics.frames import to_arrays
+
+        y_true, y_pred = to_arrays(self, submission, solution, ids, classes)
+        return self(y_true, y_pred, **parameters)
+
+    def per_sample_loss(self, y_true: Array, predictions: Array, task: Task) -> Array | None:
+        """Loss of each row, (n,) float64, lower is better; None where the metric has none.
+
+        Two models scored on the same rows compare by the paired differences of their losses. The mean orders
+        models as the metric does (for columnwise metrics and AUC it is the metric's influence function, whose
+        mean is the metric, or one minus it).
+
+        Args:
+            y_true: (n,) int64 class indices, or (n, n_targets) float64.
+            predictions: (n, n_outputs) float64, see the module's docstring.
+            task: what was predicted.
+        """
+        self.require_fit(task)
+        if self.sample_loss is None:
+            return None
+        decided = self.decide(predictions, task)
+        _check_rows(self.name, np.asarray(y_true), decided)
+        loss = self.sample_loss(np.asarray(y_true), decided)
+        return None if loss is None else np.asarray(loss, dtype=np.float64)
+
+    def require_fit(self, task: Task) -> None:
+        """Check that the metric can score the task.
+
+        Raises:
+            ConfigError: it cannot; the message names the tasks that it can.
+        """
+        if task not in self.tasks:
+            fits = ", ".join(sorted(self.tasks))
+            raise ConfigError(
+                f"the metric {self.name!r} does not fit the task {str(task)!r}; it fits: {fits}",
+                hint="correct `metric` or `task` in competition.yaml",
+            )
+
+
+def decide(predictions: Array, task: Task, kind: PredictionKind) -> Array:
+    """Turn a model's predictions into what a metric of one kind scores.
+
+    Args:
+        predictions: (n, n_outputs) float64, see the module's docstring.
+        task: what was predicted.
+        kind: what the metric takes.
+
+    Returns:
+        LABEL: int64 class indices (n,) (binary: p >= 0.5; multiclass: the first largest), 0/1 (n, n_targets) for
+        multilabel, the nearest whole numbers for regression. PROBABILITY and VALUE: the predictions, (n,) where
+        there is one column.
+    """
+    values = np.asarray(predictions, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if kind is PredictionKind.LABEL:
+        _check_finite("predictions", values)
+        values = _labels(values, task)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 and task is not Task.MULTILABEL else values
+
+
+def ordinal_values(labels: Sequence[Any]) -> Array:
+    """Class labels as numbers, for metrics in which their distance counts.
+
+    Raises:
+        DataError: a label is no number.
+    """
+    try:
+        return np.asarray([float(label) for label in labels], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"an ordinal metric needs classes that are numbers, not {list(labels)[:5]}") from None
+
+
+def columns(values: Array) -> Array:
+    """The array as float64 with two dimensions, (n,) becoming (n, 1)."""
+    array = np.asarray(values, dtype=np.float64)
+    return array[:, None] if array.ndim == 1 else array
+
+
+def _labels(values: Array, task: Task) -> Array:
+    if task is Task.MULTICLASS:
+        return np.asarray(values.argmax(axis=1), dtype=np.int64)
+    if task is Task.REGRESSION:
+        return np.rint(values).astype(np.int64)
+    return (values >= 0.5).astype(np.int64)
+
+
+def _check_rows(name: str, y_true: Array, y_pred: Array) -> None:
+    if len(y_true) == 0:
+        raise DataError(f"{name}: there are no rows to score")
+    if len(y_true) != len(y_pred):
+        raise DataError(f"{name}: {len(y_true)} truths and {len(y_pred)} predictions")
+    _check_finite(f"{name}: the truths", y_true)
+    _check_finite(f"{name}: the predictions", y_pred)
+
+
+def _check_finite(what: str, values: Array) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise DataError(f"{what} hold {np.count_nonzero(~np.isfinite(values))} NaN or infinite values")

@@ -1,0 +1,196 @@
+"""Metrics of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kagglerun.config.card import Task
+from kagglerun.errors import DataError
+from kagglerun.metrics.metric import Array, Metric, PredictionKind, columns
+from kagglerun.metrics.names import KAGGLE_NAMES
+
+
+def mse(y_true: Array, y_pred: Array) -> float:
+    """Mean of the squared errors, over all columns."""
+    return float(np.mean(_errors(y_true, y_pred) ** 2))
+
+
+def rmse(y_true: Array, y_pred: Array) -> float:
+    """Square root of the mean of the squared errors, over all columns."""
+    return float(np.sqrt(mse(y_true, y_pred)))
+
+
+def mae(y_true: Array, y_pred: Array) -> float:
+    """Mean of the absolute errors, over all columns."""
+    return float(np.mean(np.abs(_errors(y_true, y_pred))))
+
+
+def rmsle(y_true: Array, y_pred: Array) -> float:
+    """Square root of the mean of (log(1 + truth) - log(1 + prediction))^2, over all columns.
+
+    Values of -1 or below have no logarithm and are refused. scikit-learn agrees.
+    """
+    return rmse(_log1p(y_true), _log1p(y_pred))
+
+
+def r2(y_true: Array, y_pred: Array) -> float:
+    """Coefficient of determination, the mean over columns; equals scikit-learn's.
+
+    A constant truth gives 1 for perfect predictions and 0 else.
+    """
+    residual = np.sum(_errors(y_true, y_pred) ** 2, axis=0)
+    total = np.sum((columns(y_true) - columns(y_true).mean(axis=0)) ** 2, axis=0)
+    constant = total == 0
+    share = np.where(constant, (residual > 0).astype(float), residual / np.where(constant, 1.0, total))
+    return float(np.mean(1.0 - share))
+
+
+def columnwise_rmse(y_true: Array, y_pred: Array) -> float:
+    """Mean over columns of the RMSE."""
+    return float(np.mean(np.sqrt(np.mean(_errors(y_true, y_pred) ** 2, axis=0))))
+
+
+def columnwise_rmsle(y_true: Array, y_pred: Array) -> float:
+    """Mean over columns of the RMSLE."""
+    return columnwise_rmse(_log1p(y_true), _log1p(y_pred))
+
+
+def columnwise_mae(y_true: Array, y_pred: Array) -> float:
+    """Mean over columns of the MAE; the same as the MAE, since every column has all rows."""
+    return mae(y_true, y_pred)
+
+
+def _errors(y_true: Array, y_pred: Array) -> Array:
+    truths, values = columns(y_true), columns(y_pred)
+    if truths.shape != values.shape:
+        raise DataError(f"{truths.shape[1]} columns of truths and {values.shape[1]} of predictions")
+    return truths - values
+
+
+def _log1p(values: Array) -> Array:
+    array = columns(values)
+    if (array <= -1).any():
+        raise DataError(f"RMSLE takes values above -1, and {array.min():g} is not")
+    return np.asarray(np.log1p(array), dtype=np.float64)
+
+
+def _squared(y_true: Array, y_pred: Array) -> Array:
+    return np.asarray(np.mean(_errors(y_true, y_pred) ** 2, axis=1), dtype=np.float64)
+
+
+def _absolute(y_true: Array, y_pred: Array) -> Array:
+    return np.asarray(np.mean(np.abs(_errors(y_true, y_pred)), axis=1), dtype=np.float64)
+
+
+def _squared_logs(y_true: Array, y_pred: Array) -> Array:
+    return _squared(_log1p(y_true), _log1p(y_pred))
+
+
+def _unexplained(y_true: Array, y_pred: Array) -> Array | None:
+    variance = columns(y_true).var(axis=0)
+    if (variance == 0).any():
+        return None
+    return np.asarray(np.mean(_errors(y_true, y_pred) ** 2 / variance, axis=1), dtype=np.float64)
+
+
+def _columnwise_squared(y_true: Array, y_pred: Array) -> Array:
+    """Influence function of the mean of the columns' RMSE: mean = the metric."""
+    squares = _errors(y_true, y_pred) ** 2
+    roots = np.sqrt(squares.mean(axis=0))
+    safe = np.where(roots > 0, roots, 1.0)
+    return np.asarray(np.mean(roots + (squares - roots**2) / (2 * safe), axis=1), dtype=np.float64)
+
+
+def _columnwise_squared_logs(y_true: Array, y_pred: Array) -> Array:
+    return _columnwise_squared(_log1p(y_true), _log1p(y_pred))
+
+
+_REGRESSION = frozenset({Task.REGRESSION})
+
+METRICS = (
+    Metric(
+        "rmse",
+        rmse,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["rmse"],
+        description="Square root of the mean squared error.",
+        sample_loss=_squared,
+    ),
+    Metric(
+        "mse",
+        mse,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["mse"],
+        description="Mean squared error.",
+        sample_loss=_squared,
+    ),
+    Metric(
+        "rmsle",
+        rmsle,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["rmsle"],
+        description="RMSE of log(1 + value).",
+        sample_loss=_squared_logs,
+        lowest_prediction=0.0,
+    ),
+    Metric(
+        "mae",
+        mae,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["mae"],
+        description="Mean absolute error.",
+        sample_loss=_absolute,
+    ),
+    Metric(
+        "r2",
+        r2,
+        True,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["r2"],
+        description="Coefficient of determination.",
+        sample_loss=_unexplained,
+    ),
+    Metric(
+        "columnwise_rmse",
+        columnwise_rmse,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["columnwise_rmse"],
+        description="Mean over columns of the RMSE.",
+        sample_loss=_columnwise_squared,
+        columnwise=True,
+    ),
+    Metric(
+        "columnwise_rmsle",
+        columnwise_rmsle,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["columnwise_rmsle"],
+        description="Mean over columns of the RMSLE.",
+        sample_loss=_columnwise_squared_logs,
+        lowest_prediction=0.0,
+        columnwise=True,
+    ),
+    Metric(
+        "columnwise_mae",
+        columnwise_mae,
+        False,
+        PredictionKind.VALUE,
+        _REGRESSION,
+        KAGGLE_NAMES["columnwise_mae"],
+        description="Mean over columns of the MAE.",
+        sample_loss=_absolute,
+        columnwise=True,
+    ),
+)
