@@ -15,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from kagglerun import __version__
+from kagglerun.cli import jobs, logs, resume, stop
 from kagglerun.cli.console import err, out
 from kagglerun.errors import KagglerunError
 
@@ -54,6 +55,10 @@ def _options(
 
 def _add_commands() -> None:
     """One line a command, in the order in which a competition is lived."""
+    app.command()(jobs.jobs)
+    app.command()(logs.logs)
+    app.command()(stop.stop)
+    app.command()(resume.resume)
 
 
 _add_commands()

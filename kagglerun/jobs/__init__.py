@@ -1,0 +1,1 @@
+"""Detached jobs: started, listed, followed, stopped and resumed by their folders."""

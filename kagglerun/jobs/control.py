@@ -1,0 +1,176 @@
+"""What any shell can do with jobs: list, find, stop.
+
+A job's state is derived from its files and the process table, so it is right after a kill -9 or a reboot too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kagglerun.errors import ConfigError, JobError
+from kagglerun.files import write_text
+from kagglerun.jobs.process import is_alive
+from kagglerun.jobs.records import (
+    JobProcess,
+    JobState,
+    JobStatus,
+    read_process,
+    read_spec,
+    read_status,
+)
+from kagglerun.jobs.run import STOP_SECONDS
+from kagglerun.workspace import JobPaths, Workspace
+
+STALE_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """A job as it stands.
+
+    Attributes:
+        job_id: its id.
+        what: one line for people.
+        state: derived from files and process table.
+        progress: its own words on how far it is.
+        numbers: the same for programs.
+        created: when it was first started, in seconds since 1970.
+        attempts: how often it was started.
+        heartbeat_age: seconds since its last sign of life; None when it gave none.
+        exit_code: of a job that ended with a word.
+        error: why it failed.
+        pid: process of the last attempt.
+    """
+
+    job_id: str
+    what: str
+    argv: tuple[str, ...]
+    state: JobState
+    progress: str
+    numbers: Mapping[str, Any]
+    created: float
+    attempts: int
+    heartbeat_age: float | None
+    exit_code: int | None
+    error: str | None
+    pid: int | None
+
+
+def job_info(paths: JobPaths) -> JobInfo:
+    """The job as it stands now."""
+    spec, process, status = read_spec(paths), read_process(paths), read_status(paths)
+    if status and process and status.attempt != process.attempt:
+        status = None  # of an earlier attempt
+    return JobInfo(
+        job_id=paths.job_id,
+        what=spec.what,
+        argv=spec.argv,
+        state=_state(paths, spec.created, process, status),
+        progress=status.progress if status else "",
+        numbers=status.numbers if status else {},
+        created=spec.created,
+        attempts=process.attempt if process else 0,
+        heartbeat_age=max(0.0, time.time() - status.heartbeat) if status else None,
+        exit_code=status.exit_code if status else None,
+        error=status.error if status else None,
+        pid=process.pid if process else None,
+    )
+
+
+def list_jobs(workspace: Workspace) -> list[JobInfo]:
+    """All jobs of the workspace, the newest first."""
+    jobs = [job_info(paths) for paths in workspace.all_jobs()]
+    return sorted(jobs, key=lambda job: (job.created, job.job_id), reverse=True)
+
+
+def find_job(workspace: Workspace, name: str | None) -> JobPaths:
+    """The job with this id, or whose id starts so, ends so or holds it; the newest one when no name is given.
+
+    Raises:
+        ConfigError: no job, or several, match.
+    """
+    ids = [job.job_id for job in list_jobs(workspace)]
+    if not ids:
+        raise ConfigError(f"there are no jobs in {workspace.root}", hint="kagglerun sweep baseline.yaml")
+    if name is None:
+        return workspace.job(ids[0])
+    matches: tuple[Callable[[str], bool], ...] = (
+        lambda job_id: job_id == name,
+        lambda job_id: job_id.startswith(name),
+        lambda job_id: job_id.endswith(name),
+        lambda job_id: name in job_id,
+    )
+    for match in matches:
+        found = [job_id for job_id in ids if match(job_id)]
+        if len(found) == 1:
+            return workspace.job(found[0])
+        if found:
+            raise ConfigError(f"several jobs match {name!r}: {', '.join(found[:8])}", hint="give more of the id")
+    raise ConfigError(f"there is no job {name!r}; the newest: {', '.join(ids[:5])}", hint="kagglerun jobs")
+
+
+def resumable_jobs(workspace: Workspace) -> list[JobInfo]:
+    """Jobs that did not finish, oldest first; of several with the same argv the newest alone counts."""
+    newest: dict[tuple[str, ...], JobInfo] = {}
+    for job in list_jobs(workspace):
+        newest.setdefault(job.argv, job)
+    unfinished = (JobState.STOPPED, JobState.KILLED, JobState.FAILED)
+    return [job for job in reversed(newest.values()) if job.state in unfinished]
+
+
+def stop_job(paths: JobPaths, *, now: bool = False, seconds: float = STOP_SECONDS + 5) -> JobInfo:
+    """Ask a job to end and wait for it.
+
+    Args:
+        paths: the job.
+        now: do not ask; end it and all its processes at once.
+        seconds: how long to wait.
+
+    Returns:
+        The job as it stands afterwards; one that had ended before is left as it is.
+
+    Raises:
+        JobError: it runs on another machine, or has not ended in time.
+    """
+    job, process = job_info(paths), read_process(paths)
+    if not job.state.is_alive or process is None:
+        return job
+    if process.host != socket.gethostname():
+        raise JobError(f"the job {job.job_id} runs on {process.host}", hint=f"run `kagglerun stop` on {process.host}")
+    write_text(paths.stop, "")
+    with contextlib.suppress(ProcessLookupError):
+        _send(process, now)
+    deadline = time.monotonic() + seconds
+    while is_alive(process.pid, process.identity):
+        if time.monotonic() > deadline:
+            raise JobError(f"the job {job.job_id} has not ended in time", hint=f"kagglerun stop {job.job_id} --now")
+        time.sleep(_POLL_SECONDS)
+    return job_info(paths)
+
+
+def _send(process: JobProcess, now: bool) -> None:
+    if now:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        os.kill(process.pid, signal.SIGTERM)
+
+
+def _state(paths: JobPaths, created: float, process: JobProcess | None, status: JobStatus | None) -> JobState:
+    if process is None:
+        return JobState.STARTING if time.time() - created < STALE_SECONDS else JobState.KILLED
+    if status and status.state is not JobState.RUNNING:
+        return status.state
+    silent = time.time() - (status.heartbeat if status else process.started) > STALE_SECONDS
+    # The process table of another machine cannot be seen from here: there the heartbeat decides.
+    here = process.host == socket.gethostname()
+    if is_alive(process.pid, process.identity) if here else not silent:
+        return JobState.STALE if silent else JobState.RUNNING
+    return JobState.STOPPED if paths.stop.exists() else JobState.KILLED

@@ -1,0 +1,225 @@
+"""The process of a job: its pid, heartbeat, signals and last word.
+
+A module run as a job has `main(argv) -> int` and speaks through `current()`. It ends when `stop_requested`
+turns true: at SIGTERM or when a file `stop` appears. What has not ended 30 seconds later, or gets a second
+SIGTERM, is ended at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from kagglerun.errors import DiskFull, JobError, KagglerunError
+from kagglerun.jobs.process import identity
+from kagglerun.jobs.records import (
+    JobProcess,
+    JobState,
+    JobStatus,
+    read_process,
+    read_spec,
+    write_process,
+    write_status,
+)
+from kagglerun.workspace import JobPaths
+
+HEARTBEAT_SECONDS = 2.0
+STOP_SECONDS = 30.0
+STOPPED_EXIT_CODE = 130
+READY = b"ready"
+
+
+class Reporter(Protocol):
+    """How a long piece of work speaks to whoever follows it."""
+
+    def say(self, text: str) -> None:
+        """Write one line to the log."""
+
+    def progress(self, text: str, numbers: Mapping[str, Any]) -> None:
+        """Say how far it is: one line for people, JSON values for programs."""
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether somebody asked for the work to end soon."""
+
+
+class JobReporter:
+    """The reporter of a job: log lines on standard output, the rest in status.json, with a heartbeat."""
+
+    def __init__(self, paths: JobPaths, attempt: int) -> None:
+        self._paths = paths
+        self._attempt = attempt
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._text = ""
+        self._numbers: Mapping[str, Any] = {}
+        # Re-entrant: a signal handler may write the last word while the main thread writes a heartbeat.
+        self._lock = threading.RLock()
+
+    def say(self, text: str) -> None:
+        """Write one line with the time of day to the log."""
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+        sys.stdout.flush()
+
+    def progress(self, text: str, numbers: Mapping[str, Any]) -> None:
+        """Keep what the next heartbeat writes."""
+        self._text, self._numbers = text, dict(numbers)
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether SIGTERM or the file `stop` came."""
+        return self._stop.is_set()
+
+    def request_stop(self) -> None:
+        """Ask the work to end; what is left after STOP_SECONDS is ended at once."""
+        if not self._stop.is_set():
+            self._stop.set()
+            watchdog = threading.Timer(STOP_SECONDS, self.end_now)
+            watchdog.daemon = True
+            watchdog.start()
+
+    def end_now(self) -> NoReturn:
+        """End this process and all that it started, at once."""
+        with contextlib.suppress(OSError, DiskFull):
+            self.finish(JobState.STOPPED, STOPPED_EXIT_CODE)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+        os._exit(STOPPED_EXIT_CODE)  # the group's signal ends this process too
+
+    def beat(self) -> None:
+        """Write status.json unless the last word is said."""
+        with self._lock:
+            if not self._ended.is_set():
+                self._write(JobState.RUNNING, durable=False)
+
+    def finish(self, state: JobState, exit_code: int, error: str | None = None) -> None:
+        """Say the last word."""
+        with self._lock:
+            self._ended.set()
+            self._write(state, durable=True, exit_code=exit_code, error=error)
+
+    def start_heartbeat(self) -> None:
+        """Beat from another thread until the last word."""
+        self.beat()
+        threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
+
+    def _heartbeat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            if self._paths.stop.exists():
+                self.request_stop()
+            # A full disk must not end the heartbeat: there may be room again.
+            with contextlib.suppress(OSError, DiskFull):
+                self.beat()
+
+    def _write(self, state: JobState, durable: bool, exit_code: int | None = None, error: str | None = None) -> None:
+        status = JobStatus(state, self._attempt, time.time(), self._text, self._numbers, exit_code, error)
+        write_status(self._paths, status, durable)
+
+
+_current: Reporter | None = None
+
+
+def current() -> Reporter:
+    """The reporter of the job that this process is.
+
+    Raises:
+        JobError: this process is no job.
+    """
+    if _current is None:
+        raise JobError("this program runs as a job of kagglerun only", hint="kagglerun sweep --help")
+    return _current
+
+
+def detach() -> None:
+    """Leave the launcher's session and stop being its child, so that its end, a hang-up or a logout do not matter."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def run_job(folder: Path, ready_fd: int) -> int:
+    """Run the job of `folder` in this process.
+
+    Args:
+        folder: the job's folder, with spec.json.
+        ready_fd: file descriptor to which READY is written once the pid is; then it is closed.
+
+    Returns:
+        The exit code.
+    """
+    paths = JobPaths(folder)
+    with _only_process(paths):
+        reporter = _begin(paths)
+        os.write(ready_fd, READY)
+        os.close(ready_fd)
+        return _work(paths, reporter)
+
+
+@contextlib.contextmanager
+def _only_process(paths: JobPaths) -> Iterator[None]:
+    """Hold the job's lock; the system frees it when the process dies, however that happens."""
+    with paths.lock.open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stdout.write("another process already runs this job\n")
+            sys.exit(1)
+        yield
+
+
+def _begin(paths: JobPaths) -> JobReporter:
+    global _current
+    before = read_process(paths)
+    attempt = before.attempt + 1 if before else 1
+    pid = os.getpid()
+    reporter = JobReporter(paths, attempt)
+    signal.signal(signal.SIGTERM, lambda *_: _on_signal(reporter))
+    signal.signal(signal.SIGINT, lambda *_: _on_signal(reporter))
+    write_process(paths, JobProcess(pid, identity(pid) or "", socket.gethostname(), attempt, time.time()))
+    reporter.start_heartbeat()
+    _current = reporter
+    return reporter
+
+
+def _on_signal(reporter: JobReporter) -> None:
+    if reporter.stop_requested:
+        reporter.end_now()
+    reporter.request_stop()
+
+
+def _work(paths: JobPaths, reporter: JobReporter) -> int:
+    spec = read_spec(paths)
+    reporter.say(f"{spec.what}: job {paths.job_id}, process {os.getpid()}")
+    try:
+        module = importlib.import_module(spec.argv[1])
+        code = int(module.main(list(spec.argv[2:])))
+    except KagglerunError as error:
+        return _failed(reporter, error.exit_code, error.message, error.hint)
+    except Exception as error:
+        traceback.print_exc()
+        return _failed(reporter, 1, f"{type(error).__name__}: {error}", None)
+    if code == 0:
+        reporter.finish(JobState.DONE, 0)
+    elif reporter.stop_requested:
+        reporter.say(f"stopped; `kagglerun resume {paths.job_id}` goes on")
+        reporter.finish(JobState.STOPPED, STOPPED_EXIT_CODE)
+    else:
+        return _failed(reporter, code, f"ended with code {code}", None)
+    return code
+
+
+def _failed(reporter: JobReporter, exit_code: int, error: str, hint: str | None) -> int:
+    reporter.say(f"error: {error}" + (f"\n  → {hint}" if hint else ""))
+    reporter.finish(JobState.FAILED, exit_code, error)
+    return exit_code
