@@ -1,0 +1,34 @@
+"""Tracking: journal first, then MLflow.
+
+Every value goes to the run's journal.jsonl, line by line, and from there to MLflow in batches by another
+thread. What MLflow cannot take now (a locked database, a server that is down) stays in the journal for
+`kagglerun track sync`; training goes on.
+
+This package alone imports mlflow, and only mlflow_store.py in it.
+"""
+
+from kagglerun.tracking.mlflow_store import tracking_uri, ui_command, ui_environment
+from kagglerun.tracking.sync import SyncReport, all_tracked, sync
+from kagglerun.tracking.tracker import (
+    NullTracker,
+    Tracker,
+    add_values,
+    close_parent,
+    open_parent,
+    open_tracker,
+)
+
+__all__ = [
+    "NullTracker",
+    "SyncReport",
+    "Tracker",
+    "add_values",
+    "all_tracked",
+    "close_parent",
+    "open_parent",
+    "open_tracker",
+    "sync",
+    "tracking_uri",
+    "ui_command",
+    "ui_environment",
+]
