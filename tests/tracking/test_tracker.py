@@ -76,8 +76,9 @@ def test_trials_stand_under_their_study(tracked: Workspace, mlflow: Any) -> None
         tracker.log({"score": number}, 0)
         tracker.end("FINISHED")
     tracking.close_parent(tracked, parent, "FINISHED", {"best_score": 1.0}, [])
-    study, *trials = mlflow.runs()
-    assert study.info.run_name == "base line/1"
+    (study,) = [found for found in mlflow.runs() if found.info.run_name == "base line/1"]
+    trials = [found for found in mlflow.runs() if found.info.run_name.startswith("trial")]
+    assert len(trials) == 2
     assert study.info.status == "FINISHED"
     assert study.data.metrics == {"best_score": 1.0}
     assert {trial.data.tags["mlflow.parentRunId"] for trial in trials} == {study.info.run_id}
