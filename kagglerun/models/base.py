@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,3 +110,20 @@ class ModelFamily(Protocol):
 
 families: Registry[ModelFamily] = Registry("model kind")
 """Model kind to family. A competition's hooks may add their own."""
+
+_MODULES = {
+    "image": "kagglerun.models.image",
+    "tabular_boosting": "kagglerun.models.tabular_boosting",
+    "tabular_neural": "kagglerun.models.tabular_neural",
+}
+
+
+def find_family(kind: str) -> ModelFamily:
+    """The family of a model kind; its module is imported now, since image and neural bring timm and torch.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    if kind in _MODULES:
+        importlib.import_module(_MODULES[kind])
+    return families.get(kind)

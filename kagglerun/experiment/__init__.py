@@ -1,0 +1,1 @@
+"""Experiments: one config executed over all folds gives a run."""

@@ -1,0 +1,97 @@
+"""The end of a run: predictions joined, score taken, plots drawn, result written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kagglerun.config.card import Task
+from kagglerun.experiment import plots
+from kagglerun.experiment.fold import FoldResult
+from kagglerun.experiment.predictions import Predictions, join_folds, write_predictions
+from kagglerun.experiment.prepare import Prepared
+from kagglerun.files import write_json
+from kagglerun.metrics import PredictionKind, decide
+from kagglerun.tracking import Tracker
+from kagglerun.workspace import RunPaths
+
+_MOST_CLASSES_DRAWN = 40
+
+
+def conclude(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult], tracker: Tracker) -> None:
+    """Write predictions, plots and, last, metrics.json; hand all to the tracker."""
+    oof = join_folds([result.oof for result in results])
+    write_predictions(paths.oof, oof)
+    write_predictions(paths.test, mean_over_folds(results))
+    draw_plots(paths, prepared, results, oof)
+    scores = [result.score for result in results]
+    summary = {
+        "score": _score(prepared, oof),
+        "fold_score_mean": float(np.mean(scores)),
+        "fold_score_std": float(np.std(scores)),
+        "seconds": sum(result.seconds for result in results),
+    }
+    tracker.log({("oof_score" if name == "score" else name): value for name, value in summary.items()}, 0)
+    for path in (paths.config, paths.fingerprint, paths.environment, paths.oof, paths.test):
+        tracker.artifact(path)
+    for plot in sorted(paths.plots.glob("*.png")):
+        tracker.artifact(plot, "plots")
+    notes = [*prepared.warnings, *results[0].notes]
+    write_json(
+        paths.metrics,
+        {
+            **summary,
+            "fold_scores": scores,
+            "folds": [result.fold for result in results],
+            "best_steps": [result.best_step for result in results],
+            "metric": prepared.metric.name,
+            "greater_is_better": prepared.metric.greater_is_better,
+            "rows": len(oof.values),
+            "model": prepared.config.model.kind,
+            "notes": notes,
+        },
+    )
+
+
+def mean_over_folds(results: Sequence[FoldResult]) -> Predictions:
+    """Test predictions: the mean of the folds' models."""
+    first = results[0].test
+    return Predictions(first.ids, np.mean([result.test.values for result in results], axis=0), first.names)
+
+
+def _score(prepared: Prepared, oof: Predictions) -> float:
+    """The metric over all out-of-fold predictions at once."""
+    return prepared.score(prepared.data.targets[_rows(oof)], oof.values)
+
+
+def _rows(oof: Predictions) -> NDArray[np.int64]:
+    assert oof.rows is not None, "out-of-fold predictions know their rows"
+    return oof.rows
+
+
+def draw_plots(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult], oof: Predictions) -> None:
+    """Learning curves, fold scores, confusion matrix or residuals, importances: as PNG into plots/."""
+    plots.learning_curves([result.history for result in results], paths.plots / "learning_curves.png")
+    scores = {result.fold: result.score for result in results}
+    plots.fold_scores(scores, _score(prepared, oof), prepared.metric.name, paths.plots / "fold_scores.png")
+    targets, card = prepared.data.targets[_rows(oof)], prepared.card
+    if card.task in (Task.BINARY, Task.MULTICLASS):
+        labels = [str(label) for label in card.classes or ()]
+        if len(labels) <= _MOST_CLASSES_DRAWN:
+            decided = decide(oof.values, prepared.input.task, PredictionKind.LABEL)
+            plots.confusion_matrix(targets, decided, labels, paths.plots / "confusion_matrix.png")
+    elif card.task == Task.REGRESSION:
+        plots.residuals(targets, oof.values, list(card.targets), paths.plots / "residuals.png")
+    importances = _mean_importances(results)
+    if importances:
+        plots.importances(importances, paths.plots / "importances.png")
+
+
+def _mean_importances(results: Sequence[FoldResult]) -> dict[str, float]:
+    """Share of the gain that each feature brought, the mean over folds."""
+    names = results[0].importances
+    totals = {name: float(np.mean([result.importances.get(name, 0.0) for result in results])) for name in names}
+    whole = sum(totals.values()) or 1.0
+    return {name: value / whole for name, value in totals.items()}

@@ -1,0 +1,214 @@
+"""From a resolved config to everything its folds share: data, hooks, folds, metric, model family."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kagglerun import metrics
+from kagglerun.config.card import Card
+from kagglerun.config.load import load_card
+from kagglerun.config.schema import (
+    AutoModelConfig,
+    Config,
+    ImageModelConfig,
+    ModelConfig,
+    TabularBoostingConfig,
+)
+from kagglerun.data.preflight import preflight
+from kagglerun.data.splits import auto_scheme, fold_rows, make_folds, signature
+from kagglerun.data.tables import CompetitionData, load_competition
+from kagglerun.errors import ConfigError, DataError
+from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
+from kagglerun.experiment.predictions import prediction_names
+from kagglerun.hooks import CompetitionHooks, digest_of_hooks, load_hooks
+from kagglerun.kaggle_api.fetch import read_manifest
+from kagglerun.metrics import Metric
+from kagglerun.models.base import ModelFamily, ModelInput, find_family
+from kagglerun.workspace import CompetitionPaths, Workspace
+
+
+def resolve_config(workspace: Workspace, config: Config) -> Config:
+    """Fill in what a config leaves to the competition and the machine; the result is frozen into the run.
+
+    Raises:
+        ConfigError: no competition, an unknown model, a card that is not complete.
+        DataError: the data was not fetched or is damaged.
+    """
+    slug = workspace.resolve_competition(config.competition)
+    paths = workspace.competition(slug)
+    card = load_card(paths.card)
+    card.require_resolved(paths.card)
+    data = load_competition(paths, card)
+    scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
+    seed = config.seed if config.cv.seed is None else config.cv.seed
+    threads = config.training.cpu_threads or max(1, _cores() // config.sweep.workers)
+    return config.model_copy(
+        update={
+            "competition": slug,
+            "model": _resolve_model(config.model, card, data),
+            "cv": config.cv.model_copy(update={"scheme": scheme, "seed": seed}),
+            "training": config.training.model_copy(update={"cpu_threads": threads}),
+        }
+    )
+
+
+def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> ModelConfig:
+    if isinstance(model, AutoModelConfig):
+        model = ImageModelConfig() if card.modality == "image" else TabularBoostingConfig()
+    if not isinstance(model, ImageModelConfig):
+        return model
+    if data.train_images is None:
+        raise ConfigError(
+            f"model.kind is 'image', but {card.slug} has no images",
+            hint="model.kind=auto, or fill in files.train_images in the card",
+        )
+    from kagglerun.models.image import resolve_image_model
+
+    return resolve_image_model(model, data.train_images)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything the folds of a run share.
+
+    Attributes:
+        config: the resolved config.
+        card: the competition's card.
+        data: its tables and targets.
+        input: what the model sees, after the hooks.
+        hooks: the competition's code.
+        metric: the metric, the card's or the hooks'.
+        family: the model family.
+        folds: fold of each training row, int64 (n_train,), -1 for rows only trained on.
+        fingerprint: what the run depends on.
+        environment: machine and versions.
+        warnings: what the user should know before the run.
+    """
+
+    config: Config
+    card: Card
+    data: CompetitionData
+    input: ModelInput
+    hooks: CompetitionHooks
+    metric: Metric
+    family: ModelFamily
+    folds: NDArray[np.int64]
+    fingerprint: Fingerprint
+    environment: dict[str, Any]
+    warnings: tuple[str, ...]
+
+    @cached_property
+    def chosen_folds(self) -> tuple[int, ...]:
+        """The folds that this run executes."""
+        return self.config.cv.folds or tuple(range(self.config.cv.n_splits))
+
+    def fold_rows(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Training and validation rows of a fold."""
+        return fold_rows(self.folds, fold, self.config.cv.scheme)
+
+    def score(self, targets: NDArray[Any], predictions: NDArray[np.float64]) -> float:
+        """The competition's metric, with the card's parameters."""
+        return self.metric.score_predictions(
+            targets, predictions, self.input.task, classes=self.card.classes, **self.card.metric_parameters
+        )
+
+
+def prepare(workspace: Workspace, config: Config) -> Prepared:
+    """Load, check and fold a competition's data for a resolved config.
+
+    Raises:
+        ConfigError: the card, the hooks or the config cannot be used.
+        DataError: the data cannot be used.
+    """
+    assert config.competition is not None, "resolve_config fills the competition in"
+    paths = workspace.competition(config.competition)
+    card = load_card(paths.card)
+    card.require_resolved(paths.card)
+    data = load_competition(paths, card)
+    warnings = preflight(data, config)
+    hooks = load_hooks(paths.hooks, config.hooks)
+    metric = hooks.metric() or metrics.get(str(card.metric))
+    folds = _folds(config, data, hooks)
+    content = _data_digest(paths)
+    environment = describe_environment(config)
+    fingerprint = take_fingerprint(
+        config,
+        content,
+        signature(folds, config.cv.scheme),
+        metric,
+        card.metric_parameters,
+        digest_of_hooks(paths.hooks),
+        environment,
+    )
+    return Prepared(
+        config=config,
+        card=card,
+        data=data,
+        input=_model_input(workspace, data, hooks, content),
+        hooks=hooks,
+        metric=metric,
+        family=hooks.model() or find_family(config.model.kind),
+        folds=folds,
+        fingerprint=fingerprint,
+        environment=environment,
+        warnings=warnings,
+    )
+
+
+def _folds(config: Config, data: CompetitionData, hooks: CompetitionHooks) -> NDArray[np.int64]:
+    own = hooks.folds(data)
+    if own is not None:
+        folds = np.asarray(own, dtype=np.int64)
+        if folds.shape != (len(data.train),) or folds.max() >= config.cv.n_splits:
+            raise ConfigError(
+                f"hooks.folds gave {folds.shape} values up to {folds.max()}; it must give one of 0 to "
+                f"{config.cv.n_splits - 1} (or -1) for each of {len(data.train)} training rows"
+            )
+        return folds
+    groups = data.train[data.card.group] if data.card.group else None
+    times = data.train[data.card.time] if data.card.time else None
+    seed = config.cv.seed if config.cv.seed is not None else config.seed
+    assert data.card.task is not None
+    return make_folds(config.cv.scheme, config.cv.n_splits, seed, data.targets, data.card.task, groups, times)
+
+
+def _model_input(workspace: Workspace, data: CompetitionData, hooks: CompetitionHooks, content: str) -> ModelInput:
+    columns = list(data.features)
+    train, test = hooks.features(data.train[columns].copy(), data.test[columns].copy())
+    for name, table, original in (("training", train, data.train), ("test", test, data.test)):
+        if not isinstance(table, pd.DataFrame) or len(table) != len(original):
+            raise DataError(f"hooks.features changed the number of {name} rows; they must stay, in number and order")
+    if list(train.columns) != list(test.columns):
+        differing = ", ".join(sorted(set(map(str, train.columns)) ^ set(map(str, test.columns)))[:5])
+        raise DataError(f"hooks.features gave both tables different columns: {differing}")
+    assert data.card.task is not None
+    made = ModelInput(
+        task=data.card.task,
+        n_outputs=len(prediction_names(data.card)),
+        targets=data.targets,
+        train=train.reset_index(drop=True),
+        test=test.reset_index(drop=True),
+        train_images=data.train_images,
+        test_images=data.test_images,
+        content=content,
+        cache=workspace.cache,
+    )
+    changed = hooks.dataset(made)
+    if len(changed.targets) != len(made.targets):
+        raise DataError("hooks.dataset changed the number of training rows; they must stay, in number and order")
+    return replace(changed, cache=workspace.cache)
+
+
+def _data_digest(paths: CompetitionPaths) -> str:
+    return read_manifest(paths).sha256

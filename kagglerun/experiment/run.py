@@ -1,0 +1,224 @@
+"""A run: one config executed over all folds.
+
+A run that exists goes on exactly where it was; a finished one is read back. metrics.json is written last and
+proves that the run is finished.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import torch
+
+from kagglerun.config.load import load_config, save_config
+from kagglerun.config.schema import Config
+from kagglerun.errors import ConfigError, KagglerunError
+from kagglerun.experiment.conclude import conclude
+from kagglerun.experiment.fold import FoldResult, run_fold
+from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
+from kagglerun.files import read_json, write_json
+from kagglerun.tracking import Tracker, open_tracker
+from kagglerun.training.loop import Stopped
+from kagglerun.workspace import RunPaths, Workspace
+
+__all__ = ["RunObserver", "RunResult", "RunStopped", "new_run_id", "resolve_config", "run_experiment"]
+
+
+class RunStopped(Exception):
+    """The run stopped because it was asked to; it is KILLED and can go on later."""
+
+
+class RunObserver(Protocol):
+    """Watches a run and may stop it."""
+
+    def epoch(self, fold: int, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
+        """An epoch (or ten trees) of a fold is done."""
+
+    def fold(self, fold: int, n_folds: int, score: float) -> None:
+        """A fold is done; folds read back from an earlier attempt are told too."""
+
+    def should_stop(self) -> bool:
+        """Asked after each update; True ends the run as KILLED, with everything saved."""
+
+
+class SilentObserver:
+    """Watches nothing, never stops."""
+
+    def epoch(self, fold: int, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def fold(self, fold: int, n_folds: int, score: float) -> None:
+        """Nothing."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        run_id: its id.
+        score: the metric over all out-of-fold predictions.
+        fold_scores: the metric of each fold.
+        greater_is_better: direction of the metric.
+        seconds: time over all folds.
+    """
+
+    run_id: str
+    score: float
+    fold_scores: tuple[float, ...]
+    greater_is_better: bool
+    seconds: float
+
+
+def new_run_id(config: Config) -> str:
+    """An id that says what and when: name-MMDD-HHMMSS-xxxx."""
+    return f"{config.name or 'run'}-{datetime.now(UTC):%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def run_experiment(
+    workspace: Workspace,
+    config: Config,
+    run_id: str,
+    *,
+    parent: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    observer: RunObserver | None = None,
+) -> RunResult:
+    """Execute a config over its folds, or go on with the run of this id.
+
+    Args:
+        workspace: where it lives.
+        config: the resolved config; see `resolve_config`.
+        run_id: name of the run's folder.
+        parent: MLflow run id of the study's parent.
+        tags: further MLflow tags; `study` names the study of a trial.
+        observer: is told of epochs and folds, and may stop the run.
+
+    Raises:
+        RunStopped: the observer stopped it.
+        ConfigError: the folder holds a run of another config.
+        KagglerunError: it failed; the run is FAILED.
+    """
+    assert config.competition is not None, "resolve_config fills the competition in"
+    paths = workspace.run(config.competition, run_id)
+    _freeze(paths, config)
+    if _is_finished(paths):
+        return read_result(paths)
+    if config.training.cpu_threads:
+        torch.set_num_threads(config.training.cpu_threads)
+    watcher = observer or SilentObserver()
+    write_status(paths, "RUNNING", study=(tags or {}).get("study"))
+    tracker: Tracker | None = None
+    try:
+        prepared = prepare(workspace, config)
+        _describe(paths, prepared)
+        tracker = _open(workspace, paths, prepared, parent, tags or {})
+        results = [_fold(prepared, fold, paths, tracker, watcher) for fold in prepared.chosen_folds]
+        conclude(paths, prepared, results, tracker)
+    except (Stopped, KeyboardInterrupt) as error:
+        _end(paths, tracker, "KILLED", None)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise RunStopped(run_id) from None
+    except Exception as error:
+        reason = error.message if isinstance(error, KagglerunError) else f"{type(error).__name__}: {error}"
+        _end(paths, tracker, "FAILED", reason)
+        raise
+    _end(paths, tracker, "FINISHED", None)
+    return read_result(paths)
+
+
+def read_result(paths: RunPaths) -> RunResult:
+    """The result of a finished run."""
+    saved: dict[str, Any] = read_json(paths.metrics)
+    return RunResult(
+        run_id=paths.run_id,
+        score=saved["score"],
+        fold_scores=tuple(saved["fold_scores"]),
+        greater_is_better=saved["greater_is_better"],
+        seconds=saved["seconds"],
+    )
+
+
+def write_status(paths: RunPaths, state: str, error: str | None = None, study: str | None = None) -> None:
+    """Write RUNNING, FINISHED, FAILED or KILLED, with the time and the reason; start and study stay."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    before = read_json(paths.status) if paths.status.exists() else {"started": now, "study": study}
+    write_json(paths.status, {**before, "state": state, "time": now, "error": error}, durable=False)
+
+
+def _is_finished(paths: RunPaths) -> bool:
+    return paths.metrics.exists() and paths.status.exists() and read_json(paths.status)["state"] == "FINISHED"
+
+
+def _freeze(paths: RunPaths, config: Config) -> None:
+    """Write the config into the run's folder, or check that it is the one that stands there."""
+    if not paths.config.exists():
+        save_config(paths.config, config)
+        return
+    if load_config(paths.config) != config:
+        raise ConfigError(
+            f"the run {paths.run_id} was made with another config",
+            hint=f"choose another name with name=..., or compare with {paths.config}",
+        )
+
+
+def _describe(paths: RunPaths, prepared: Prepared) -> None:
+    """Write fingerprint and environment; a resume must find the run's own."""
+    fingerprint = prepared.fingerprint.to_dict()
+    if paths.fingerprint.exists():
+        before = read_json(paths.fingerprint)
+        changed = [part for part in ("data", "folds", "metric", "hooks") if before[part] != fingerprint[part]]
+        if changed:
+            raise ConfigError(
+                f"the run {paths.run_id} cannot go on: its {' and '.join(changed)} changed since it began",
+                hint="start a new run: kagglerun train ...",
+            )
+    write_json(paths.fingerprint, fingerprint)
+    write_json(paths.environment, prepared.environment)
+
+
+def _open(
+    workspace: Workspace, paths: RunPaths, prepared: Prepared, parent: str | None, tags: Mapping[str, str]
+) -> Tracker:
+    fingerprint = {f"fingerprint.{name}": value for name, value in prepared.fingerprint.to_dict().items()}
+    return open_tracker(
+        workspace,
+        paths,
+        name=paths.run_id,
+        params=prepared.config.model_dump(mode="json", exclude={"sweep"}),
+        tags={**fingerprint, "competition": prepared.card.ref, **tags},
+        parent=parent,
+    )
+
+
+def _fold(prepared: Prepared, fold: int, paths: RunPaths, tracker: Tracker, watcher: RunObserver) -> FoldResult:
+    steps = _steps(prepared.config)
+
+    def report(step: int, values: dict[str, float]) -> None:
+        tracker.log({f"fold{fold}/{name}": value for name, value in values.items()}, step)
+        watcher.epoch(fold, step, steps, values)
+
+    result = run_fold(prepared, fold, paths.fold(fold), report, lambda _: watcher.should_stop())
+    tracker.log({"fold_score": result.score}, fold)
+    watcher.fold(fold, len(prepared.chosen_folds), result.score)
+    return result
+
+
+def _steps(config: Config) -> int:
+    """Epochs, or the most trees."""
+    return getattr(config.model, "n_estimators", config.training.epochs)
+
+
+def _end(paths: RunPaths, tracker: Tracker | None, state: str, error: str | None) -> None:
+    if tracker is not None:
+        tracker.end(state, error)
+    write_status(paths, state, error)

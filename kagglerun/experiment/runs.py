@@ -1,0 +1,106 @@
+"""The runs of a workspace, read from their small files only: no pandas, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from kagglerun.config.load import load_config
+from kagglerun.config.schema import Config
+from kagglerun.errors import ConfigError
+from kagglerun.files import read_json
+from kagglerun.workspace import RunPaths, Workspace
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What is known of a run at a glance.
+
+    Attributes:
+        run_id: its id.
+        slug: its competition.
+        state: RUNNING, FINISHED, FAILED or KILLED.
+        metric: name of the metric; None before the run is finished.
+        greater_is_better: direction of the metric.
+        score: the metric over the out-of-fold predictions.
+        fold_scores: the metric of each fold.
+        model: model kind and, for images, the model's name.
+        study: the study it is a trial of, or None.
+        started: ISO 8601, UTC.
+        seconds: time over all folds.
+        error: why it failed.
+        public_score: the last score that came back from the competition.
+        fingerprint: see `experiment.fingerprint`; empty before the data was read.
+    """
+
+    run_id: str
+    slug: str
+    state: str
+    metric: str | None
+    greater_is_better: bool | None
+    score: float | None
+    fold_scores: tuple[float, ...]
+    model: str
+    study: str | None
+    started: str | None
+    seconds: float | None
+    error: str | None
+    public_score: float | None
+    fingerprint: dict[str, str]
+
+    @property
+    def comparable(self) -> str | None:
+        """Runs compare only where this is equal and not None."""
+        return self.fingerprint.get("comparable")
+
+
+def list_runs(workspace: Workspace, slug: str | None = None) -> list[RunSummary]:
+    """All runs, of one competition or of all, oldest first."""
+    summaries = [summarise(run) for run in workspace.all_runs(slug)]
+    return sorted(summaries, key=lambda run: (run.started or "", run.run_id))
+
+
+def summarise(run: RunPaths) -> RunSummary:
+    """Read one run's small files; what is not written yet is None."""
+    metrics, status = _optional(run, "metrics"), _optional(run, "status")
+    return RunSummary(
+        run_id=run.run_id,
+        slug=run.slug,
+        state=status.get("state", "RUNNING"),
+        metric=metrics.get("metric"),
+        greater_is_better=metrics.get("greater_is_better"),
+        score=metrics.get("score"),
+        fold_scores=tuple(metrics.get("fold_scores", ())),
+        model=_model_text(run),
+        study=status.get("study"),
+        started=status.get("started"),
+        seconds=metrics.get("seconds"),
+        error=status.get("error"),
+        public_score=_public_score(run),
+        fingerprint=_optional(run, "fingerprint"),
+    )
+
+
+def _optional(run: RunPaths, name: str) -> dict[str, Any]:
+    path = getattr(run, name)
+    return dict(read_json(path)) if path.exists() else {}
+
+
+def _model_text(run: RunPaths) -> str:
+    try:
+        config: Config = load_config(run.config)
+    except ConfigError:
+        return "?"  # made by a version with other keys
+    name = getattr(config.model, "name", None)
+    return f"{config.model.kind} {name}" if name else config.model.kind
+
+
+def _public_score(run: RunPaths) -> float | None:
+    """The last public score in submissions.jsonl."""
+    import json
+
+    if not run.submissions.exists():
+        return None
+    scores = [json.loads(line).get("public_score") for line in run.submissions.read_text("utf-8").splitlines()]
+    known = [score for score in scores if score is not None]
+    return float(known[-1]) if known else None
