@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 _TRIES = 3
 _LONGEST_WAIT_SECONDS = 20.0
-_PAGE_SIZE = 100
+_PAGE_SIZE = 200
 _MOST_PAGES = 200
 _UPLOAD_COMPLETE = 1  # kaggle's ResumableUploadResult.COMPLETE
 _import_lock = threading.Lock()
@@ -83,13 +83,21 @@ class KaggleClient:
         said = self._ask(slug, lambda: self._competitions().get_competition(request))
         return competition_facts(slug, said)
 
-    def files(self, slug: str) -> tuple[RemoteFile, ...]:
-        """Every data file of a competition, page after page."""
-        return tuple(
-            RemoteFile(item.name or item.ref, item.total_bytes, utc(item.creation_date))
-            for page in self._pages(slug, "ApiListDataFilesRequest", "list_data_files")
-            for item in page.files
-        )
+    def files(self, slug: str, at_most: int | None = None) -> tuple[RemoteFile, ...]:
+        """The data files of a competition, page after page.
+
+        Args:
+            slug: the competition.
+            at_most: ask for no further page once so many are known; image competitions have hundreds of thousands.
+        """
+        found: list[RemoteFile] = []
+        for page in self._pages(slug, "ApiListDataFilesRequest", "list_data_files"):
+            found += [
+                RemoteFile(item.name or item.ref, item.total_bytes, utc(item.creation_date)) for item in page.files
+            ]
+            if at_most is not None and len(found) >= at_most:
+                break
+        return tuple(found)
 
     def open_bundle(self, slug: str, have: Partial | None = None) -> Download:
         """Begin to download all data files as one archive.
@@ -140,8 +148,22 @@ class KaggleClient:
             ConnectionFailed: it is not known whether a submission was made.
             AllowanceUsedUp, RulesNotAccepted, KaggleError: the server refused.
         """
-        api = self._api()
-        said = self._ask(slug, lambda: api.competition_submit(str(file), description, slug, quiet=True), tries=1)
+        api, uploaded = self._api(), False
+
+        def upload(path: str, url: str, quiet: bool = True, resume: bool = False) -> int:
+            nonlocal uploaded
+            del quiet, resume
+            status = self._upload(Path(path), url)
+            uploaded = True
+            return status
+
+        api.upload_complete = upload
+        try:
+            said = self._ask(slug, lambda: api.competition_submit(str(file), description, slug, quiet=True), tries=1)
+        except ConnectionFailed as error:
+            if uploaded:
+                raise
+            raise UploadFailed(f"{error.message}; no submission was made", hint=error.hint) from None
         if said.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
             raise UploadFailed(f"{file.name} did not arrive; no submission was made", hint="run the same command again")
         return int(said.ref or 0)
@@ -187,7 +209,6 @@ class KaggleClient:
         """The official high-level client, speaking through our session."""
         api = _official_api_class()()
         api.build_kaggle_client = self._official
-        api.upload_complete = self._upload
         return api
 
     def _official(self) -> Any:
@@ -207,20 +228,19 @@ class KaggleClient:
             self._session = Session(self._credentials, local=self.endpoint is not None)
         return self._session
 
-    def _upload(self, path: str, url: str, quiet: bool = True, resume: bool = False) -> int:
+    def _upload(self, file: Path, url: str) -> int:
         """Take the place of the official upload, which prints its errors, has no time limit and returns them.
 
         The address is signed, so no credentials go with it.
         """
-        del quiet, resume
         session = Session(Credentials("none"), local=self.endpoint is not None)
         for attempt in range(1, _TRIES + 1):
             try:
-                return _put(session, url, Path(path))
+                return _put(session, url, file)
             except requests.RequestException as error:
                 wait = _wait_seconds(error, attempt)
                 if attempt == _TRIES or wait is None:
-                    raise _upload_failed(error, Path(path)) from None
+                    raise _upload_failed(error, file) from None
                 time.sleep(wait)
         raise AssertionError("the last try returns or raises")
 

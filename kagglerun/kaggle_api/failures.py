@@ -75,7 +75,7 @@ def as_error(error: Exception, asked: Asked) -> KagglerunError:
         return _refusal(error.response, asked)
     if isinstance(error, requests.RequestException | ConnectionError | TimeoutError | socket.gaierror):
         return _unreachable(error, asked)
-    return KaggleError(
+    return ConnectionFailed(
         f"{asked.server}'s answer about {asked.name} was not understood ({type(error).__name__})",
         hint="try again; if it stays so, `pip install -U kaggle kagglesdk`",
     )

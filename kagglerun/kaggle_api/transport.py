@@ -98,11 +98,13 @@ class Download:
         self.file_name = _file_name(whole)
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes from `offset` on.
+        """The bytes from `offset` on; none when everything was there.
 
         Raises:
             ConnectionFailed: the connection broke.
         """
+        if self.offset and self.offset == self.total:
+            return
         try:
             yield from self._response.iter_content(_CHUNK_BYTES)
         except KagglerunError:
@@ -128,8 +130,10 @@ def begin_download(
         asked: what was asked, for messages.
         have: what an earlier download left.
     """
-    if have is None or not have.fits(response) or not 0 < have.bytes < (have.total or 0):
+    if have is None or not have.fits(response) or not 0 < have.bytes <= (have.total or 0):
         return Download(response, asked, 0, response)
+    if have.bytes == have.total:
+        return Download(response, asked, have.bytes, response)
     again = response.request.copy()
     again.headers["Range"] = f"bytes={have.bytes}-"
     # The server sends the whole file when it changed in between, so old and new bytes never mix.
