@@ -178,10 +178,13 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Deep merge; another model kind or another search range replaces the inherited one whole."""
+    """Deep merge; another model kind or search range replaces the inherited one whole, null takes a range out."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
+        if value is None and isinstance(old, dict | list) and "." in key:
+            del merged[key]
+            continue
         kind_changed = key == "model" and isinstance(value, dict) and value.get("kind") not in (None, _kind(old))
         if isinstance(old, dict) and isinstance(value, dict) and not kind_changed and "low" not in value:
             merged[key] = _merge(old, value)

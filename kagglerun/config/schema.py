@@ -40,6 +40,8 @@ class AutoModelConfig(Section):
     """The model family that fits the competition's card: images or a table."""
 
     kind: Literal["auto"] = "auto"
+    pretrained: bool | None = None
+    """For images: see ImageModelConfig."""
 
 
 class ImageModelConfig(Section):
@@ -47,9 +49,9 @@ class ImageModelConfig(Section):
 
     kind: Literal["image"] = "image"
     name: str = "auto"
-    """A timm model name. auto: resnet10t for images up to 64 pixels, resnet18 above."""
-    pretrained: bool = False
-    """Start from timm's published weights (fetched from the hub once)."""
+    """A timm model name. auto: resnet10t up to 64 pixels, resnet18 above."""
+    pretrained: bool | None = None
+    """Start from timm's published weights, fetched from the hub once. Left out: true above 64 pixels."""
     weights: Path | None = None
     """Start from this local file (.safetensors or .pth) instead; the classifier head may differ."""
     image_size: int | None = Field(None, ge=8, le=2048)

@@ -61,7 +61,8 @@ def resolve_config(workspace: Workspace, config: Config) -> Config:
 
 def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> ModelConfig:
     if isinstance(model, AutoModelConfig):
-        model = ImageModelConfig() if card.modality == "image" else TabularBoostingConfig()
+        images = card.modality == "image"
+        model = ImageModelConfig(pretrained=model.pretrained) if images else TabularBoostingConfig()
     if not isinstance(model, ImageModelConfig):
         return model
     if data.train_images is None:

@@ -28,7 +28,7 @@ _LEAST_SIZE, _LARGEST_SIZE, _SIZE_STEP = 32, 224, 32
 
 
 def resolve_image_model(config: ImageModelConfig, images: tuple[Path, ...]) -> ImageModelConfig:
-    """Fill in the model's name and the image size where the config leaves them open.
+    """Fill in the model's name, the image size and the start of the weights where the config leaves them open.
 
     Args:
         config: the model section.
@@ -48,7 +48,10 @@ def resolve_image_model(config: ImageModelConfig, images: tuple[Path, ...]) -> I
     # A name may carry a tag of its weights: resnet18.a1_in1k.
     if not timm.is_model(name.split(".")[0]):
         raise unknown_name("timm model", name, timm.list_models(), hint="timm.list_models() lists them")
-    return config.model_copy(update={"name": name, "image_size": size})
+    pretrained = config.pretrained
+    if pretrained is None:
+        pretrained = config.weights is None and size > _SMALL_IMAGE_PIXELS
+    return config.model_copy(update={"name": name, "image_size": size, "pretrained": pretrained})
 
 
 def build_image_model(config: ImageModelConfig, n_outputs: int) -> nn.Module:
@@ -62,7 +65,7 @@ def build_image_model(config: ImageModelConfig, n_outputs: int) -> nn.Module:
         options["drop_path_rate"] = config.drop_path_rate
     try:
         model: nn.Module = timm.create_model(
-            config.name, pretrained=config.pretrained, num_classes=n_outputs, **options
+            config.name, pretrained=bool(config.pretrained), num_classes=n_outputs, **options
         )
     except TypeError as error:
         raise TrainingError(
