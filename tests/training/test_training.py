@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
+from kagglerun.errors import CheckpointUnreadable, ConfigError, NonFiniteLoss
+from kagglerun.training.augment import AUGMENTATIONS, Augmentation, augment
+from kagglerun.training.checkpoint import CheckpointFiles
+from kagglerun.training.ema import WeightAverage
+from kagglerun.training.loop import FitResult, FitSettings, FitTask, fit, updates_per_epoch
+from kagglerun.training.optim import build_optimizer, lr_at
+from kagglerun.training.precision import Precision, resolve_device
+from kagglerun.training.seed import sample_order, sample_uniforms
+
+CPU = torch.device("cpu")
+
+
+class Rows:
+    """Samples of a linear problem."""
+
+    def __init__(self, inputs: Tensor, targets: Tensor) -> None:
+        self.inputs, self.answers = inputs, targets
+        self.seen: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def load(self, samples: np.ndarray, epoch: int | None) -> tuple[Tensor, ...]:
+        self.seen += samples.tolist()
+        return (self.inputs[samples],)
+
+    def targets(self, samples: np.ndarray) -> Tensor:
+        return self.answers[samples]
+
+
+def linear_problem(n_train: int = 64) -> tuple[Rows, Rows]:
+    numbers = torch.Generator().manual_seed(0)
+    inputs = torch.randn(n_train + 16, 4, generator=numbers)
+    targets = inputs @ torch.tensor([[1.0], [-2.0], [0.5], [0.0]]) + 0.1
+    return Rows(inputs[:n_train], targets[:n_train]), Rows(inputs[n_train:], targets[n_train:])
+
+
+def run_fit(folder: Path, train: Rows, valid: Rows, training: TrainingConfig, **optimizer: object) -> FitResult:
+    answers = valid.answers.numpy()
+    task = FitTask(
+        build=lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 1)),
+        train=train,
+        valid=valid,
+        loss=nn.functional.mse_loss,
+        activate=lambda logits: logits,
+        score=lambda predictions: float(np.sqrt(((predictions - answers) ** 2).mean())),
+        greater_is_better=False,
+        seed=3,
+        fold=0,
+    )
+    settings_ = FitSettings(training, OptimizerConfig(**{"lr": 0.02, **optimizer}), ScheduleConfig())
+    files = CheckpointFiles(folder / "checkpoint.pt", folder / "previous.pt")
+    return fit(task, settings_, files, lambda epoch, values: None, lambda values: False)
+
+
+def make_training(**values: object) -> TrainingConfig:
+    return TrainingConfig(**{"epochs": 20, "batch_size": 8, "device": "cpu", "precision": "fp32", **values})
+
+
+def test_fit_learns_and_each_epoch_sees_each_sample_once(tmp_path: Path) -> None:
+    train, valid = linear_problem()
+    result = run_fit(tmp_path, train, valid, make_training())
+    assert result.history[-1]["valid_score"] < 0.5 * result.history[0]["valid_score"]
+    assert sorted(train.seen[:64]) == list(range(64))
+    assert train.seen[:64] != train.seen[64:128]
+
+
+def test_keep_best_gives_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
+    train, valid = linear_problem()
+    result = run_fit(tmp_path, train, valid, make_training(keep="best"), lr=0.3)
+    scores = [values["valid_score"] for values in result.history]
+    assert result.best_epoch == int(np.argmin(scores))
+    with torch.no_grad():
+        predicted = result.model(valid.inputs)
+    assert math.isclose(float(((predicted - valid.answers) ** 2).mean().sqrt()), min(scores), rel_tol=1e-5)
+
+
+def test_early_stopping_ends_after_the_patience(tmp_path: Path) -> None:
+    train, valid = linear_problem()
+    result = run_fit(tmp_path, train, valid, make_training(epochs=200, early_stopping=3), lr=0.5)
+    assert len(result.history) == result.best_epoch + 1 + 3
+
+
+def test_accumulated_batches_equal_one_large_batch_closely(tmp_path: Path) -> None:
+    train, valid = linear_problem()
+    plain = make_training(epochs=3, batch_size=16, clip_norm=None)
+    split = make_training(epochs=3, batch_size=4, accumulate=4, clip_norm=None)
+    task_free_of_dropout = [
+        run_fit_without_dropout(tmp_path / str(i), train, valid, c) for i, c in enumerate((plain, split))
+    ]
+    for mine, theirs in zip(*task_free_of_dropout, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def run_fit_without_dropout(folder: Path, train: Rows, valid: Rows, training: TrainingConfig) -> list[Tensor]:
+    task = FitTask(
+        build=lambda: nn.Linear(4, 1),
+        train=train,
+        valid=valid,
+        loss=nn.functional.mse_loss,
+        activate=lambda logits: logits,
+        score=lambda predictions: 0.0,
+        greater_is_better=True,
+        seed=3,
+        fold=0,
+    )
+    settings_ = FitSettings(training, OptimizerConfig(name="sgd", lr=0.05), ScheduleConfig(name="constant"))
+    result = fit(task, settings_, CheckpointFiles(folder / "c", folder / "p"), lambda *_: None, lambda _: False)
+    return [parameter.detach() for parameter in result.model.parameters()]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_place(tmp_path: Path) -> None:
+    train, valid = linear_problem()
+    train.inputs[5] = float("nan")
+    with pytest.raises(NonFiniteLoss) as caught:
+        run_fit(tmp_path, train, valid, make_training())
+    assert "epoch 0" in caught.value.message and "lr" in caught.value.message
+    assert "optimizer.lr=" in str(caught.value.hint)
+
+
+def test_a_damaged_checkpoint_is_an_error_never_a_quiet_restart(tmp_path: Path) -> None:
+    files = CheckpointFiles(tmp_path / "c.pt", tmp_path / "p.pt")
+    files.save({"epoch": 1})
+    files.save({"epoch": 2})
+    files.current.write_bytes(files.current.read_bytes()[:-20])
+    with pytest.raises(CheckpointUnreadable) as caught:
+        files.load()
+    assert str(files.current) in caught.value.message and "mv" in str(caught.value.hint)
+
+
+def test_killed_between_two_renames_the_previous_checkpoint_is_used(tmp_path: Path) -> None:
+    files = CheckpointFiles(tmp_path / "c.pt", tmp_path / "p.pt")
+    assert files.load() is None
+    files.save({"epoch": 1})
+    files.current.replace(files.previous)
+    assert files.load() == {"epoch": 1}
+    files.delete()
+    assert files.load() is None
+
+
+def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
+    files = CheckpointFiles(tmp_path / "c.pt", tmp_path / "p.pt")
+    torch.save({"model": nn.Linear(1, 1)}, files.current)
+    with pytest.raises(CheckpointUnreadable):
+        files.load()
+
+
+@given(update=st.integers(0, 199), name=st.sampled_from(["cosine", "one_cycle", "constant"]))
+def test_lr_stays_between_zero_and_its_peak(update: int, name: str) -> None:
+    config = ScheduleConfig(name=name)
+    assert 0 <= lr_at(update, config, 0.1, updates_per_epoch=20, epochs=10) <= 0.1
+
+
+def test_schedules_rise_and_fall_where_they_should() -> None:
+    cosine = [lr_at(update, ScheduleConfig(min_lr=0.001), 0.1, 10, 5) for update in range(50)]
+    assert cosine[0] < cosine[5] < cosine[10] == pytest.approx(0.1)
+    assert cosine[49] < 0.003
+    one_cycle = [lr_at(update, ScheduleConfig(name="one_cycle"), 0.1, 10, 5) for update in range(50)]
+    assert int(np.argmax(one_cycle)) == 15
+    assert (
+        len({lr_at(update, ScheduleConfig(name="constant", warmup_epochs=0), 0.1, 10, 5) for update in range(50)}) == 1
+    )
+
+
+def test_weight_decay_leaves_biases_and_norms_out() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+    decayed, spared = build_optimizer(model, OptimizerConfig(weight_decay=0.1)).param_groups
+    assert [p.ndim for p in decayed["params"]] == [2] and decayed["weight_decay"] == 0.1
+    assert all(p.ndim == 1 for p in spared["params"]) and spared["weight_decay"] == 0
+
+
+def test_the_weight_average_follows_its_formula() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 0.0)
+    average = WeightAverage(model, decay=0.9)
+    nn.init.constant_(model.weight, 1.0)
+    average.update(model, updates=1)
+    expected = 1 - 2 / 11
+    assert float(average.module.weight) == pytest.approx(expected)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**62), epoch=st.integers(0, 1000))
+def test_uniforms_belong_to_the_sample_not_to_the_batch(seed: int, epoch: int) -> None:
+    together = sample_uniforms(seed, epoch, np.arange(50, dtype=np.int64), 4)
+    alone = sample_uniforms(seed, epoch, np.array([17], dtype=np.int64), 4)
+    assert (together[17] == alone[0]).all()
+    assert ((together >= 0) & (together < 1)).all()
+
+
+def test_uniforms_are_uniform_and_differ_between_epochs_and_parameters() -> None:
+    numbers = sample_uniforms(1, 0, np.arange(20000, dtype=np.int64), 3)
+    assert np.abs(numbers.mean(axis=0) - 0.5).max() < 0.01
+    assert np.abs(numbers.var(axis=0) - 1 / 12).max() < 0.003
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(3)).max() < 0.03
+    other = sample_uniforms(1, 1, np.arange(20000, dtype=np.int64), 3)
+    assert abs(np.corrcoef(numbers[:, 0], other[:, 0])[0, 1]) < 0.03
+
+
+def test_sample_order_is_a_permutation_of_its_epoch() -> None:
+    first, again, other = sample_order(1, 0, 0, 100), sample_order(1, 0, 0, 100), sample_order(1, 0, 1, 100)
+    assert (first == again).all() and (first != other).any()
+    assert sorted(first) == list(range(100))
+
+
+@pytest.mark.parametrize("name", list(AUGMENTATIONS))
+def test_augmentation_of_a_sample_does_not_depend_on_its_batch(name: str) -> None:
+    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    samples = np.array([3, 9, 4, 1, 0, 77], dtype=np.int64)
+    together = augment(images, AUGMENTATIONS[name], 5, 2, samples)
+    alone = augment(images[4:5], AUGMENTATIONS[name], 5, 2, samples[4:5])
+    assert torch.allclose(together[4:5], alone, atol=1e-6)
+    assert together.shape == images.shape and float(together.min()) >= 0 and float(together.max()) <= 1
+
+
+def test_a_certain_flip_mirrors_the_image() -> None:
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    flipped = augment(images, Augmentation(flip=1.0), 5, 0, np.array([0, 1], dtype=np.int64))
+    assert torch.allclose(flipped, images.flip(3), atol=1e-5)
+
+
+def test_precision_auto_is_fp32_on_a_cpu_and_fp16_there_is_refused() -> None:
+    assert Precision.resolve("auto", CPU).name == "fp32"
+    assert Precision.resolve("bf16", CPU).name == "bf16"
+    with pytest.raises(ConfigError, match="fp16"):
+        Precision.resolve("fp16", CPU)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_a_clear_error() -> None:
+    with pytest.raises(ConfigError, match="GPU"):
+        resolve_device("cuda")
+    assert resolve_device("auto") == CPU
+
+
+def test_bf16_trains_on_a_cpu(tmp_path: Path) -> None:
+    train, valid = linear_problem()
+    result = run_fit(tmp_path, train, valid, make_training(precision="bf16", epochs=5))
+    assert math.isfinite(result.history[-1]["valid_loss"])
+
+
+def test_updates_per_epoch_counts_groups_of_batches() -> None:
+    assert updates_per_epoch(64, make_training(batch_size=8, accumulate=3)) == 3
+    assert updates_per_epoch(5, make_training(batch_size=8)) == 1
