@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from kagglerun import __version__
-from kagglerun.cli import jobs, logs, resume, stop
+from kagglerun.cli import jobs, logs, practice, resume, stop
 from kagglerun.cli.console import err, out
 from kagglerun.errors import KagglerunError
 
@@ -55,6 +55,7 @@ def _options(
 
 def _add_commands() -> None:
     """One line a command, in the order in which a competition is lived."""
+    app.add_typer(practice.practice)
     app.command()(jobs.jobs)
     app.command()(logs.logs)
     app.command()(stop.stop)

@@ -1,0 +1,326 @@
+"""`kagglerun practice`: a local Kaggle to practise on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from kagglerun.cli.console import out
+
+if TYPE_CHECKING:
+    from kagglerun.practice.competitions import Definition
+    from kagglerun.practice.paths import PracticePaths
+    from kagglerun.practice.server import Server
+    from kagglerun.workspace import Workspace
+
+practice = typer.Typer(
+    name="practice",
+    help="A local Kaggle: competitions, submissions and scores on this machine, without an account.",
+    no_args_is_help=True,
+)
+
+Slug = Annotated[str, typer.Argument(help="The competition's slug, e.g. digits or practice/digits.")]
+Metric = Annotated[str, typer.Option("--metric", help="Our name of the metric or Kaggle's, e.g. accuracy, auc, rmse.")]
+Title = Annotated[str | None, typer.Option("--title", help="Its title; by default made from the slug.")]
+Daily = Annotated[int, typer.Option("--daily", min=1, help="Submissions a day (UTC).")]
+Rules = Annotated[bool, typer.Option("--rules", help="Ask for the rules to be accepted before files are given.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides which rows are chosen.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to take; 0 lets the system choose.")]
+RateLimit = Annotated[
+    int,
+    typer.Option("--rate-limit", min=0, help="Answer 'too many requests' beyond this many calls a minute; 0: never."),
+]
+
+
+@practice.command("list")
+def list_() -> None:
+    """List the competitions: what is predicted, how it is scored, rows, and what is left of today's allowance.
+
+    Competitions marked with * are built in and made on first use.
+    """
+    from rich.table import Table
+
+    from kagglerun.practice.competitions import Catalogue
+    from kagglerun.practice.overview import overview
+
+    paths = _paths()
+    table = Table("competition", "task", "metric", "train", "test", "left today", "best", "rank", box=None)
+    for line in overview(paths, Catalogue(paths)):
+        table.add_row(
+            f"practice/{line.slug}{'*' if line.is_built_in else ''}",
+            line.task,
+            line.metric,
+            "-" if line.train_rows is None else str(line.train_rows),
+            str(line.test_rows),
+            f"{line.left_today} of {line.daily}",
+            line.best,
+            line.rank,
+        )
+    out.print(table)
+
+
+@practice.command()
+def start(port: Port = 0, rate_limit: RateLimit = 0) -> None:
+    """Start the server, detached: it survives this terminal. Does nothing when it runs already.
+
+    Other commands start it by themselves when they need it.
+    """
+    from kagglerun.practice.server import ensure_running, running
+
+    workspace = _workspace()
+    before = running(workspace)
+    server = ensure_running(workspace, port, rate_limit)
+    word = "runs already" if before is not None and before.pid == server.pid else "started"
+    out.print(f"practice server {word} at {server.url} (process {server.pid})")
+
+
+@practice.command()
+def stop() -> None:
+    """Stop the server. Submissions that still wait for their score get it at the next start."""
+    from kagglerun.practice.server import stop
+
+    stopped = stop(_workspace())
+    out.print("no practice server runs" if stopped is None else f"practice server stopped (process {stopped.pid})")
+
+
+@practice.command()
+def status(
+    env: Annotated[bool, typer.Option("--env", help="Print shell lines that point the official client here.")] = False,
+) -> None:
+    """Show whether the server runs, and where.
+
+    With `--env` the official `kaggle` command can be used on it: eval "$(kagglerun practice status --env)"
+    """
+    from kagglerun.practice.server import ensure_running, running
+
+    workspace = _workspace()
+    if env:
+        _print_environment(ensure_running(workspace))
+        return
+    server = running(workspace)
+    if server is None:
+        out.print("no practice server runs; `kagglerun practice start` starts one")
+    else:
+        out.print(f"practice server runs at {server.url} (process {server.pid})")
+
+
+@practice.command()
+def serve(
+    port: Port = 0,
+    rate_limit: RateLimit = 0,
+    socket: Annotated[int | None, typer.Option("--socket", hidden=True, help="Inherited listening socket.")] = None,
+) -> None:
+    """Run the server in the foreground until Ctrl-C; `kagglerun practice start` runs it detached."""
+    from kagglerun.practice.serving import serve
+
+    def started(server: Server) -> None:
+        out.print(f"practice server at {server.url}, Ctrl-C stops it")
+
+    serve(_workspace(), port, socket, rate_limit, started)
+
+
+@practice.command()
+def create(
+    slug: Slug,
+    train: Annotated[Path, typer.Option("--train", help="CSV with all rows and their targets.")],
+    target: Annotated[list[str], typer.Option("--target", help="Column to predict; may be repeated.")],
+    metric: Metric,
+    id_: Annotated[str | None, typer.Option("--id", help="Column that names a row; without it ids are made.")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder with the images; the id column holds their file names.")
+    ] = None,
+    test_share: Annotated[float, typer.Option("--test-share", help="Share of the rows that become test rows.")] = 0.3,
+    daily: Daily = 10,
+    seed: Seed = 0,
+    title: Title = None,
+    rules: Rules = False,
+) -> None:
+    """Make a competition from a labelled table: part of the rows lose their targets and become the test rows.
+
+    For example: kagglerun practice create titanic --train train.csv --target Survived --metric accuracy
+    """
+    from kagglerun import metrics
+    from kagglerun.practice.create import TableCompetition, create, find_images, read_labelled_table
+
+    slug = _slug(slug)
+    scored_by = metrics.get(metric)
+    table = read_labelled_table(train)
+    found = None if images is None else find_images(images, table, id_)
+    source = TableCompetition(
+        slug=slug,
+        title=title or _title(slug),
+        description=f"Made from {train.name}.",
+        table=table,
+        targets=tuple(target),
+        metric=scored_by,
+        id_column=id_,
+        images=found,
+        test_share=test_share,
+        daily=daily,
+        rules_required=rules,
+        seed=seed,
+    )
+    _print_hosted(create(_paths(), source))
+
+
+@practice.command()
+def add(
+    slug: Slug,
+    bundle: Annotated[
+        Path, typer.Option("--bundle", help="The competition's files as one zip, as Kaggle serves them.")
+    ],
+    solution: Annotated[
+        Path, typer.Option("--solution", help="CSV with the sample submission's ids, the truths, and Usage if known.")
+    ],
+    metric: Metric,
+    leaderboard: Annotated[
+        Path | None, typer.Option("--leaderboard", help="CSV with the final scores of other teams (column Score).")
+    ] = None,
+    sample: Annotated[str | None, typer.Option("--sample", help="Name of the sample submission in the zip.")] = None,
+    id_: Annotated[
+        list[str] | None, typer.Option("--id", help="Column that names a row; by default the sample's first.")
+    ] = None,
+    daily: Daily = 10,
+    seed: Seed = 0,
+    title: Title = None,
+    rules: Rules = False,
+) -> None:
+    """Host a competition's own bundle with known truth, and rank submissions on its leaderboard.
+
+    For example: kagglerun practice add titanic --bundle titanic.zip --solution truth.csv --metric accuracy
+    """
+    from kagglerun import metrics
+    from kagglerun.practice.hosted import BundleCompetition, add
+
+    slug = _slug(slug)
+    source = BundleCompetition(
+        slug=slug,
+        title=title or _title(slug),
+        description=f"Hosted from {bundle.name}.",
+        bundle=bundle,
+        solution=solution,
+        metric=metrics.get(metric),
+        sample=sample,
+        ids=tuple(id_) if id_ else None,
+        leaderboard=leaderboard,
+        daily=daily,
+        rules_required=rules,
+        seed=seed,
+    )
+    _print_hosted(add(_paths(), source))
+
+
+@practice.command()
+def show(slug: Slug) -> None:
+    """Show a competition and its submissions: scores on the public and private rows, and ranks."""
+    from rich.table import Table
+
+    from kagglerun.practice.competitions import Catalogue
+    from kagglerun.practice.overview import results
+
+    paths = _paths()
+    hosted = Catalogue(paths).get(_slug(slug))
+    _print_facts(hosted.definition)
+    found = results(paths, hosted)
+    if not found:
+        out.print("no submissions yet")
+        return
+    table = Table("submission", "time (UTC)", "file", "message", "status", "public", "private", "rank", box=None)
+    for line in found:
+        table.add_row(
+            str(line.ref),
+            line.time,
+            escape(line.file_name),
+            escape(line.message),
+            escape(line.status),
+            line.public,
+            line.private,
+            line.rank,
+        )
+    out.print(table)
+
+
+@practice.command()
+def accept(slug: Slug) -> None:
+    """Accept the rules of a competition made with `--rules`, as one does on Kaggle's page."""
+    from datetime import UTC, datetime
+
+    from kagglerun.practice.competitions import Catalogue
+    from kagglerun.practice.state import Store
+
+    paths = _paths()
+    definition = Catalogue(paths).get(_slug(slug)).definition
+    Store(paths.database).accept_rules(definition.slug, datetime.now(UTC))
+    out.print(f"the rules of practice/{definition.slug} are accepted")
+
+
+@practice.command()
+def reset(slug: Slug) -> None:
+    """Forget a competition's submissions, so that today's allowance is whole again. Its files stay."""
+    from kagglerun.practice.competitions import Catalogue
+    from kagglerun.practice.state import Store
+
+    paths = _paths()
+    definition = Catalogue(paths).get(_slug(slug)).definition
+    count = Store(paths.database).forget(definition.slug)
+    out.print(f"practice/{definition.slug}: {count} submissions forgotten")
+
+
+@practice.command()
+def remove(slug: Slug) -> None:
+    """Remove a competition's files and submissions. A built-in one is made again when it is next asked for."""
+    from kagglerun.practice.competitions import remove_competition
+    from kagglerun.practice.state import Store
+
+    paths = _paths()
+    name = _slug(slug)
+    remove_competition(paths, name)
+    Store(paths.database).forget(name)
+    out.print(f"practice/{name} removed")
+
+
+def _workspace() -> Workspace:
+    from kagglerun.workspace import Workspace
+
+    return Workspace.find()
+
+
+def _paths() -> PracticePaths:
+    from kagglerun.practice.paths import PracticePaths
+
+    return PracticePaths(_workspace().practice)
+
+
+def _slug(name: str) -> str:
+    """`practice/digits` and `digits` are the same here."""
+    return name.removeprefix("practice/")
+
+
+def _title(slug: str) -> str:
+    return slug.replace("-", " ").capitalize()
+
+
+def _print_environment(server: Server) -> None:
+    import shlex
+
+    for name, value in server.environment().items():
+        out.out(f"export {name}={shlex.quote(value)}", highlight=False)
+
+
+def _print_facts(definition: Definition) -> None:
+    direction = "higher" if definition.greater_is_better else "lower"
+    train = "" if definition.train_rows is None else f"{definition.train_rows} train rows, "
+    out.print(f"[bold]practice/{definition.slug}[/]  {escape(definition.title)}")
+    out.print(f"  {definition.task}, scored by {definition.evaluation_metric} ({direction} is better)")
+    out.print(f"  {train}{definition.test_rows} test rows, {definition.public_rows} of them public")
+    out.print(f"  submission columns: {escape(', '.join((*definition.ids, *definition.submission_columns)))}")
+
+
+def _print_hosted(definition: Definition) -> None:
+    _print_facts(definition)
+    if definition.rules_required:
+        out.print(f"  rules: kagglerun practice accept {definition.slug}")
+    out.print(f"[bold]  →[/] kagglerun fetch practice/{definition.slug}")

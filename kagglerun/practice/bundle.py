@@ -1,0 +1,110 @@
+"""A competition's files as one zip: written with the same bytes each time, listed, and unpacked file by file."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kagglerun.errors import PracticeError
+from kagglerun.files import atomic_path, disk_full_named
+
+_FIXED_TIME = (2020, 1, 1, 0, 0, 0)
+_PACKED_ALREADY = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".zip", ".gz", ".parquet", ".bz2", ".xz"}
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A file inside a bundle.
+
+    Attributes:
+        name: path inside the bundle, with forward slashes.
+        bytes: size when unpacked.
+        crc: CRC-32 of the content.
+    """
+
+    name: str
+    bytes: int
+    crc: int
+
+
+def write_bundle(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> None:
+    """Write a zip whose bytes depend on the members only: sorted names, fixed times and rights.
+
+    Args:
+        path: the zip to write.
+        members: name inside the zip, and the content or the file that has it.
+
+    Raises:
+        DiskFull: there was no room.
+    """
+    with disk_full_named(path), zipfile.ZipFile(path, "w") as archive:
+        for name, content in sorted(members, key=lambda member: member[0]):
+            info = zipfile.ZipInfo(name, _FIXED_TIME)
+            info.external_attr = 0o644 << 16
+            stored = PurePosixPath(name).suffix.lower() in _PACKED_ALREADY
+            info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+            archive.writestr(info, content if isinstance(content, bytes) else content.read_bytes())
+
+
+def list_bundle(path: Path) -> tuple[BundleFile, ...]:
+    """The files of a bundle, sorted by name.
+
+    Raises:
+        PracticeError: it is no zip, or a name in it leads outside the bundle.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise PracticeError(f"{path} cannot be read as a zip: {error}") from error
+    for entry in entries:
+        parts = PurePosixPath(entry.filename).parts
+        if not parts or parts[0] == "/" or ".." in parts or "\\" in entry.filename:
+            raise PracticeError(f"{path}: the name {entry.filename!r} leads outside the bundle")
+    files = [BundleFile(entry.filename, entry.file_size, entry.CRC) for entry in entries]
+    return tuple(sorted(files, key=lambda file: file.name))
+
+
+def check_bundle(path: Path) -> None:
+    """Read every member and compare it with its CRC.
+
+    Raises:
+        PracticeError: a member is damaged; names the first.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
+        raise PracticeError(f"{path} is damaged: {error}") from error
+    if damaged is not None:
+        raise PracticeError(f"{path} is damaged: {damaged} does not have the CRC it should have")
+
+
+def unpacked(bundle: Path, name: str, folder: Path) -> Path | None:
+    """The file `name` of a bundle, unpacked into `folder` when it is not there yet; None when there is no such file."""
+    target = folder / name
+    with zipfile.ZipFile(bundle) as archive:
+        try:
+            entry = archive.getinfo(name)
+        except KeyError:
+            return None
+        if entry.is_dir():
+            return None
+        if not target.is_file():
+            with (
+                atomic_path(target, durable=False) as temporary,
+                archive.open(entry) as source,
+                temporary.open("wb") as copy,
+            ):
+                shutil.copyfileobj(source, copy)
+    return target
+
+
+def read_member(bundle: Path, name: str) -> bytes:
+    """The content of one file of a bundle."""
+    with zipfile.ZipFile(bundle) as archive:
+        return archive.read(name)

@@ -1,0 +1,345 @@
+"""A labelled table becomes a competition in Kaggle's shape: train.csv, test.csv, sample_submission.csv, images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kagglerun.config.card import Task
+from kagglerun.errors import PracticeError
+from kagglerun.files import sha256_of_file, write_text
+from kagglerun.metrics import Metric, PredictionKind
+from kagglerun.practice.bundle import write_bundle
+from kagglerun.practice.competitions import (
+    DAILY_SUBMISSIONS,
+    Definition,
+    check_slug,
+    new_competition,
+    write_definition,
+)
+from kagglerun.practice.paths import PracticePaths
+from kagglerun.practice.split import PUBLIC_SHARE, choose_rows
+from kagglerun.randomness import generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SAMPLE = "sample_submission.csv"
+MADE_ID = "id"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True)
+class TableCompetition:
+    """What to make a competition from.
+
+    Attributes:
+        slug, title, description: how it appears.
+        table: all rows with their truths, every value as the text that stands in the file.
+        targets: the columns to predict.
+        id_column: the column that names a row; None makes ids `1..n` in random order.
+        metric: how submissions are scored.
+        images: id to its image: (file name in the competition, content or file). None for a table.
+        test_share: share of the rows that become test rows.
+        daily: submissions a day.
+        rules_required: downloads and submissions wait for `kagglerun practice accept`.
+        seed: decides the split and the ids.
+    """
+
+    slug: str
+    title: str
+    description: str
+    table: pd.DataFrame
+    targets: tuple[str, ...]
+    metric: Metric
+    id_column: str | None = None
+    images: Mapping[str, tuple[str, bytes | Path]] | None = None
+    test_share: float = 0.3
+    daily: int = DAILY_SUBMISSIONS
+    rules_required: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The table cut in pieces; ids are the first column of each."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    truth: pd.DataFrame
+    is_public: list[bool]
+
+
+def read_labelled_table(path: Path) -> pd.DataFrame:
+    """Read a CSV with every value as the text that stands in it, so that it is written again unchanged.
+
+    Raises:
+        PracticeError: the file is missing, empty or no CSV.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise PracticeError(
+            f"there is no file {path}", hint="give the path of a CSV with labels: --train FILE"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise PracticeError(f"{path} cannot be read as a CSV: {error}") from error
+
+
+def find_images(folder: Path, table: pd.DataFrame, id_column: str | None) -> dict[str, tuple[str, Path]]:
+    """The image of every row.
+
+    Args:
+        folder: where the images are, in it or in folders below.
+        table: the labelled rows.
+        id_column: the column with the images' file names, with or without their ending.
+
+    Returns:
+        id to (file name, path).
+
+    Raises:
+        PracticeError: no id column was named, or an image is missing; names the first and how many.
+    """
+    if not folder.is_dir():
+        raise PracticeError(f"there is no folder {folder}", hint="--images names the folder with the images")
+    if id_column is None or id_column not in table.columns:
+        columns = ", ".join(map(str, table.columns))
+        raise PracticeError(
+            f"--images needs the column with the images' file names; the table has: {columns}",
+            hint="name it: --id COLUMN",
+        )
+    pictures = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
+    by_name = {path.name: path for path in pictures}
+    if len(by_name) < len(pictures):
+        twice = next(path for path in pictures if by_name[path.name] != path)
+        raise PracticeError(f"{folder} has several images called {twice.name!r}", hint="give them different names")
+    by_stem = {path.stem: path for path in pictures}
+    names = [str(name) for name in table[id_column]]
+    found = {name: path for name in names if (path := by_name.get(name) or by_stem.get(name)) is not None}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise PracticeError(
+            f"{folder} has no image for {len(missing)} of {len(names)} rows, e.g. {missing[0]!r}",
+            hint="the id column must hold the images' file names: --id COLUMN",
+        )
+    return {name: (path.name, path) for name, path in found.items()}
+
+
+def create(paths: PracticePaths, source: TableCompetition) -> Definition:
+    """Split a labelled table into a competition and host it.
+
+    Returns:
+        The competition's definition.
+
+    Raises:
+        PracticeError: the slug is taken, a column is missing, a truth or an id is blank or double, or there are too
+            few rows. Nothing is left then.
+        ConfigError: the metric does not fit the targets.
+        DiskFull: there was no room.
+    """
+    check_slug(paths, source.slug)
+    return host_table(paths, source)
+
+
+def host_table(paths: PracticePaths, source: TableCompetition) -> Definition:
+    """`create` without the check of the slug, for built-in competitions."""
+    _check_table(source)
+    classes = _classes(source)
+    task = task_of(source.metric, source.targets, classes)
+    if task is not Task.MULTILABEL or len(source.targets) > 1:
+        source.metric.require_fit(task)
+    parts = _cut(source, stratify=bool(classes))
+    wide = source.metric.prediction is PredictionKind.PROBABILITY and task is Task.MULTICLASS
+    columns = classes if wide else source.targets
+    with new_competition(paths, source.slug) as hosted:
+        sample = _sample(source, parts, columns, wide)
+        write_bundle(hosted.bundle, _members(source, parts, sample))
+        write_text(hosted.solution, _csv(_solution(parts)))
+        definition = Definition(
+            slug=source.slug,
+            title=source.title,
+            description=source.description,
+            task=task.value,
+            metric=source.metric.name,
+            evaluation_metric=kaggle_name(source.metric, task),
+            greater_is_better=source.metric.greater_is_better,
+            ids=(parts.test.columns[0],),
+            submission_columns=columns,
+            classes=classes,
+            sample_submission=SAMPLE,
+            train_rows=len(parts.train),
+            test_rows=len(parts.test),
+            public_rows=sum(parts.is_public),
+            max_daily_submissions=source.daily,
+            rules_required=source.rules_required,
+            created=datetime.now(UTC),
+            bundle_sha256=sha256_of_file(hosted.bundle),
+        )
+        write_definition(hosted, definition)
+    return definition
+
+
+def task_of(metric: Metric, targets: Sequence[str], classes: Sequence[str]) -> Task:
+    """The task that a metric and the targets' values make."""
+    if metric.prediction is PredictionKind.VALUE:
+        return Task.REGRESSION
+    if len(targets) > 1:
+        return Task.MULTILABEL
+    return Task.BINARY if len(classes) == 2 else Task.MULTICLASS
+
+
+def kaggle_name(metric: Metric, task: Task) -> str:
+    """Kaggle's name of a metric: the one that speaks of several classes where there are several."""
+    names = metric.kaggle_names or (metric.name,)
+    several = [name for name in names if name.startswith("Multiclass")]
+    return several[0] if several and task is Task.MULTICLASS else names[0]
+
+
+def sorted_classes(labels: Sequence[str]) -> tuple[str, ...]:
+    """Distinct labels in order: by value where all are numbers, else as text."""
+    distinct = sorted(set(labels))
+    try:
+        return tuple(sorted(distinct, key=float))
+    except ValueError:
+        return tuple(distinct)
+
+
+def _check_table(source: TableCompetition) -> None:
+    table = source.table
+    named = [*source.targets, *([source.id_column] if source.id_column else [])]
+    for name in named:
+        if name not in table.columns:
+            columns = ", ".join(map(str, table.columns))
+            raise PracticeError(f"the table has no column {name!r}; it has: {columns}")
+    if source.id_column in source.targets:
+        raise PracticeError(f"{source.id_column!r} cannot be both id and target")
+    if len(table) < 10:
+        raise PracticeError(f"the table has {len(table)} rows; a competition needs at least 10")
+    if not 0 < source.test_share < 1:
+        raise PracticeError(f"--test-share {source.test_share} is not between 0 and 1")
+    for name in named:
+        blank = int((table[name].str.strip() == "").sum())
+        if blank:
+            raise PracticeError(
+                f"{blank} rows have no value in column {name!r}", hint="remove these rows, then run again"
+            )
+    if source.id_column:
+        _check_unique(table[source.id_column])
+    elif MADE_ID in table.columns:
+        raise PracticeError(f"the table has a column {MADE_ID!r}", hint=f"if it names the rows: --id {MADE_ID}")
+
+
+def _check_unique(ids: pd.Series[str]) -> None:
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise PracticeError(
+            f"the id column {ids.name!r} repeats values: {len(repeated)} rows, e.g. {repeated.iloc[0]!r}",
+            hint="choose another --id, or none to have ids made",
+        )
+
+
+def _classes(source: TableCompetition) -> tuple[str, ...]:
+    """Class labels of a single target; none for values and for several targets."""
+    if source.metric.prediction is PredictionKind.VALUE:
+        _check_numbers(source)
+        return ()
+    if len(source.targets) > 1:
+        _check_zero_one(source)
+        return ()
+    labels = list(source.table[source.targets[0]])
+    classes = sorted_classes(labels)
+    if len(classes) < 2:
+        raise PracticeError(f"the target {source.targets[0]!r} has only one value: {classes[0]!r}")
+    if len(classes) > max(50, len(labels) // 4):
+        raise PracticeError(
+            f"the target {source.targets[0]!r} has {len(classes)} different values in {len(labels)} rows, "
+            f"too many for classes, which {source.metric.name!r} scores",
+            hint="choose a metric for numbers, e.g. --metric rmse",
+        )
+    return classes
+
+
+def _check_numbers(source: TableCompetition) -> None:
+    for name in source.targets:
+        for value in source.table[name]:
+            try:
+                float(value)
+            except ValueError:
+                raise PracticeError(
+                    f"the target {name!r} holds {value!r}, which is no number; {source.metric.name!r} scores numbers",
+                    hint="choose a metric for classes, e.g. --metric accuracy",
+                ) from None
+
+
+def _check_zero_one(source: TableCompetition) -> None:
+    for name in source.targets:
+        others = sorted(set(source.table[name]) - {"0", "1"})
+        if others:
+            raise PracticeError(f"several targets must each hold 0 and 1; {name!r} holds {others[0]!r}")
+
+
+def _cut(source: TableCompetition, stratify: bool) -> _Parts:
+    """Choose test and public rows, and make ids where there are none."""
+    table = source.table
+    labels = list(table[source.targets[0]]) if stratify else None
+    is_test = choose_rows(len(table), source.test_share, source.seed, "practice test rows", labels)
+    if source.id_column is None:
+        # Ids in the table's order would tell the target of a table that is sorted by it.
+        order = generator(source.seed, "practice ids").permutation(len(table))
+        table = table.iloc[order].reset_index(drop=True)
+        is_test = is_test[order]
+        table.insert(0, MADE_ID, [str(number) for number in range(1, len(table) + 1)])
+    else:
+        table = table[[source.id_column, *(name for name in table.columns if name != source.id_column)]]
+    test = table[is_test].reset_index(drop=True)
+    labels = list(test[source.targets[0]]) if stratify else None
+    is_public = choose_rows(len(test), PUBLIC_SHARE, source.seed, "practice public rows", labels)
+    return _Parts(
+        train=table[~is_test].reset_index(drop=True),
+        test=test.drop(columns=list(source.targets)),
+        truth=test[[test.columns[0], *source.targets]],
+        is_public=[bool(value) for value in is_public],
+    )
+
+
+def _solution(parts: _Parts) -> pd.DataFrame:
+    return parts.truth.assign(Usage=["Public" if public else "Private" for public in parts.is_public])
+
+
+def _sample(source: TableCompetition, parts: _Parts, columns: Sequence[str], wide: bool) -> pd.DataFrame:
+    """The submission that knows nothing: the commonest class, even odds, the mean of the training targets."""
+    sample = parts.test[[parts.test.columns[0]]].copy()
+    for name in columns:
+        if wide:
+            sample[name] = f"{1 / len(columns):.6g}"
+        elif source.metric.prediction is PredictionKind.PROBABILITY:
+            sample[name] = "0.5"
+        elif source.metric.prediction is PredictionKind.LABEL:
+            sample[name] = Counter(parts.train[name]).most_common(1)[0][0]
+        else:
+            sample[name] = f"{parts.train[name].astype(float).mean():.6g}"
+    return sample
+
+
+def _members(source: TableCompetition, parts: _Parts, sample: pd.DataFrame) -> list[tuple[str, bytes | Path]]:
+    members: list[tuple[str, bytes | Path]] = [
+        ("train.csv", _csv(parts.train).encode()),
+        ("test.csv", _csv(parts.test).encode()),
+        (SAMPLE, _csv(sample).encode()),
+    ]
+    if source.images is not None:
+        for folder, table in (("train", parts.train), ("test", parts.test)):
+            for name in table.iloc[:, 0]:
+                file_name, content = source.images[name]
+                members.append((f"{folder}/{file_name}", content))
+    return members
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,126 @@
+"""Scores of a submission on the public and the private rows."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kagglerun.errors import DataError, KagglerunError
+from kagglerun.practice.competitions import Catalogue, Hosted
+from kagglerun.practice.paths import PracticePaths
+from kagglerun.practice.state import Store, Submission
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_log = logging.getLogger("kagglerun.practice")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores on the two parts of the test rows; None where a part has no rows."""
+
+    public: float | None
+    private: float | None
+
+
+def score_file(hosted: Hosted, path: Path) -> Scores:
+    """Score a submission file.
+
+    Args:
+        hosted: the competition.
+        path: the file as it was sent.
+
+    Raises:
+        DataError: the file does not fit; the message says why, as Kaggle shows it.
+    """
+    from kagglerun import metrics
+
+    definition = hosted.definition
+    metric = metrics.get(definition.metric)
+    ids = list(definition.ids)
+    solution = _read(hosted.paths.solution, ids, "the solution")
+    submission = _read(path, ids, "the submission")
+    classes = definition.classes or None
+    # Scoring all rows first finds wrong columns, ids and values before the rows are parted.
+    metric.score_frames(submission, solution, ids, classes)
+    usage = solution["Usage"].str.casefold()
+    scores = []
+    for part in ("public", "private"):
+        truth = solution[usage == part]
+        known = _keys(truth, ids)
+        rows = submission[[key in known for key in _keys_in_order(submission, ids)]]
+        scores.append(metric.score_frames(rows, truth, ids, classes) if len(truth) else None)
+    return Scores(*scores)
+
+
+def _read(path: Path, ids: list[str], what: str) -> pd.DataFrame:
+    """Read a table with ids as text; only a blank is a missing value."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(
+            path, dtype=dict.fromkeys(ids, str), keep_default_na=False, na_values=[""], encoding="utf-8-sig"
+        )
+    except (ValueError, OSError, LookupError) as error:
+        raise DataError(f"{what} cannot be read as a CSV: {error}") from error
+
+
+def _keys_in_order(table: pd.DataFrame, ids: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(key) for key in table[ids].itertuples(index=False, name=None)]
+
+
+def _keys(table: pd.DataFrame, ids: list[str]) -> set[tuple[str, ...]]:
+    return set(_keys_in_order(table, ids))
+
+
+class Scorer:
+    """Scores submissions one after another in the background, those left over from the last time first.
+
+    Args:
+        paths: where the files are.
+        store: where the scores go.
+        catalogue: the competitions.
+    """
+
+    def __init__(self, paths: PracticePaths, store: Store, catalogue: Catalogue) -> None:
+        self._paths, self._store, self._catalogue = paths, store, catalogue
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Score what was still pending when the server stopped."""
+        for submission in self._store.pending():
+            self.add(submission)
+
+    def add(self, submission: Submission) -> None:
+        """Score a submission when its turn comes."""
+        if not self._closed.is_set():
+            self._worker.submit(self._score, submission)
+
+    def close(self) -> None:
+        """Stop after the submission at work; the rest stays pending and is scored next time."""
+        self._closed.set()
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def _score(self, submission: Submission) -> None:
+        """Score one; whatever goes wrong becomes its error description."""
+        try:
+            hosted = self._catalogue.get(submission.slug)
+            scores = score_file(hosted, self._paths.submission(submission.ref))
+        except KagglerunError as error:
+            self._store.finish(submission.ref, error=_description(error))
+        except Exception:
+            _log.exception("submission %d could not be scored", submission.ref)
+            self._store.finish(submission.ref, error="Evaluation Exception: the metric raised an unexpected exception")
+        else:
+            self._store.finish(submission.ref, scores.public, scores.private)
+
+
+def _description(error: KagglerunError) -> str:
+    text = error.message if error.hint is None else f"{error.message} ({error.hint})"
+    return text[:1].upper() + text[1:]

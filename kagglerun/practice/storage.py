@@ -1,0 +1,155 @@
+"""Downloads and uploads, as Kaggle's storage does them: signed addresses, Range and ETag, resumable uploads."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import FileResponse, Response
+
+from kagglerun.practice.bundle import unpacked
+from kagglerun.practice.competitions import Hosted
+from kagglerun.practice.host import Host
+from kagglerun.practice.state import Submission, Upload
+from kagglerun.practice.wire import ApiError
+
+router = APIRouter()
+_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+
+
+def bundle_address(host: Host, slug: str) -> str:
+    """Signed address of a competition's bundle. It ends in `.zip`, which the official client takes as file type."""
+    return _signed(host, f"/storage/bundles/{slug}/archive.zip")
+
+
+def file_address(host: Host, slug: str, name: str) -> str:
+    """Signed address of a single file. It ends in the file's name, which the official client keeps."""
+    return _signed(host, f"/storage/files/{slug}/{name}")
+
+
+def submission_address(host: Host, submission: Submission) -> str:
+    """Signed address of a submitted file."""
+    return _signed(host, f"/storage/submissions/{submission.ref}/{submission.file_name}")
+
+
+def upload_address(token: str) -> str:
+    """Address to send a submission file to; whoever knows it may send."""
+    return f"/storage/uploads/{token}"
+
+
+def _signed(host: Host, path: str) -> str:
+    return quote(path) + "?" + urlencode({"signature": host.sign(path)})
+
+
+def _host_of(request: Request) -> Host:
+    host: Host = request.app.state.host
+    return host
+
+
+def _check_signature(request: Request, signature: Annotated[str, Query()] = "") -> Host:
+    host = _host_of(request)
+    if not hmac.compare_digest(signature, host.sign(request.scope["path"])):
+        raise ApiError(403, "The signature of this address is not valid")
+    return host
+
+
+SignedHost = Annotated[Host, Depends(_check_signature)]
+HostOf = Annotated[Host, Depends(_host_of)]
+
+
+@router.api_route("/storage/bundles/{slug}/archive.zip", methods=["GET", "HEAD"])
+def get_bundle(slug: str, host: SignedHost) -> FileResponse:
+    """A competition's files as one zip."""
+    hosted = host.catalogue.get(slug)
+    return _file(hosted.paths.bundle, hosted.definition.bundle_sha256[:32], "application/zip")
+
+
+@router.api_route("/storage/files/{slug}/{name:path}", methods=["GET", "HEAD"])
+def get_file(slug: str, name: str, host: SignedHost) -> FileResponse:
+    """A single file of a competition."""
+    hosted = host.catalogue.get(slug)
+    entry = next((file for file in hosted.files() if file.name == name), None)
+    path = _unpacked(hosted, name) if entry else None
+    if entry is None or path is None:
+        raise ApiError(404, "Not found")
+    return _file(
+        path, f"{entry.crc:08x}{entry.bytes:x}{hosted.definition.bundle_sha256[:8]}", "application/octet-stream"
+    )
+
+
+@router.api_route("/storage/submissions/{ref}/{name:path}", methods=["GET", "HEAD"])
+def get_submission_file(ref: int, name: str, host: SignedHost) -> FileResponse:
+    """A submitted file, under the name it had."""
+    path = host.paths.submission(ref)
+    if not path.is_file():
+        raise ApiError(404, "Not found")
+    return FileResponse(path, media_type="text/csv", filename=Path(name).name)
+
+
+@router.put("/storage/uploads/{token}")
+async def put_upload(token: str, request: Request, host: HostOf) -> Response:
+    """Receive a submission file, whole or from where an earlier try broke off.
+
+    `Content-Range: bytes */SIZE` asks how much has arrived: 308 with a Range header, or 200 when all has.
+    """
+    upload = host.store.upload(token)
+    if upload is None or host.store.submission_of_token(token) is not None:
+        raise ApiError(404, "Not found")
+    path = host.paths.upload(upload.token)
+    start = _start_of_part(request, path)
+    if start is not None:
+        await _receive(request, upload, path, start)
+    return _upload_answer(upload, path)
+
+
+def _start_of_part(request: Request, path: Path) -> int | None:
+    """Where the sent bytes belong; None when none were sent and the question is how much has arrived."""
+    text = request.headers.get("Content-Range")
+    if text is None:
+        return 0
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise ApiError(400, f"Content-Range {text!r} cannot be read")
+    if match[1] is None:
+        return None
+    if int(match[1]) != _size(path):
+        raise ApiError(416, f"{_size(path)} bytes have arrived, so the next part cannot start at {match[1]}")
+    return int(match[1])
+
+
+async def _receive(request: Request, upload: Upload, path: Path, start: int) -> None:
+    """Append what is sent. What arrived before a broken connection stays, so that the client can go on from there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrived = start
+    with path.open("ab" if start else "wb") as file:
+        async for part in request.stream():
+            arrived += len(part)
+            if arrived > upload.bytes:
+                file.truncate(0)
+                raise ApiError(400, f"More than the announced {upload.bytes} bytes were sent")
+            file.write(part)
+
+
+def _upload_answer(upload: Upload, path: Path) -> Response:
+    arrived = _size(path)
+    if arrived == upload.bytes and path.is_file():
+        return Response(status_code=HTTPStatus.OK)
+    headers = {"Range": f"bytes=0-{arrived - 1}"} if arrived else {}
+    return Response(status_code=HTTPStatus.PERMANENT_REDIRECT, headers=headers)
+
+
+def _unpacked(hosted: Hosted, name: str) -> Path | None:
+    return unpacked(hosted.paths.bundle, name, hosted.paths.files)
+
+
+def _file(path: Path, etag: str, media_type: str) -> FileResponse:
+    return FileResponse(path, media_type=media_type, headers={"ETag": f'"{etag}"'})
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
