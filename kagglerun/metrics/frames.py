@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,9 @@ import pandas as pd
 from pandas.api import types
 
 from kagglerun.errors import DataError
+from kagglerun.metrics.labels import encode_labels, label_text
 from kagglerun.metrics.metric import CLASSIFICATION, Array, Metric, PredictionKind, ordinal_values
 
-_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 _IGNORED = {"usage"}
 
 
@@ -62,54 +61,6 @@ def comparable(first: pd.Series[Any], second: pd.Series[Any]) -> tuple[pd.Series
         if _is_text(first) and _is_text(second):
             return first.map(str), second.map(str)
     return first.map(label_text), second.map(label_text)
-
-
-def label_text(value: Any) -> str:
-    """A label as text, the same for 1, 1.0, '1' and '1.0', and for True and 'true'."""
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value))
-    if isinstance(value, int | np.integer):
-        return str(int(value))
-    if isinstance(value, float | np.floating):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    text = str(value).strip()
-    if text.casefold() in ("true", "false"):
-        return text.capitalize()
-    return str(int(text.partition(".")[0])) if _NUMBER.fullmatch(text) else text
-
-
-def encode_labels(columns: Sequence[pd.Series[Any]], classes: Sequence[Any] | None = None) -> list[Array]:
-    """Labels of several columns as int64 codes that mean the same in all of them.
-
-    Args:
-        columns: labels of any type.
-        classes: the labels in order; a label that is not among them gets a code of its own above. Without them 0 and 1
-            (or False and True) keep their value, and other labels are sorted: numbers by value, else as text.
-
-    Returns:
-        One (n,) int64 array a column.
-    """
-    texts = [column.map(label_text) for column in columns]
-    seen = sorted_labels({text for column in texts for text in column.unique()})
-    if classes is not None:
-        known = [label_text(label) for label in classes]
-        order = [*known, *(text for text in seen if text not in set(known))]
-    elif set(seen) <= {"0", "1"}:
-        order = ["0", "1"]
-    elif set(seen) <= {"False", "True"}:
-        order = ["False", "True"]
-    else:
-        order = seen
-    codes = {text: code for code, text in enumerate(order)}
-    return [column.map(codes).to_numpy(dtype=np.int64) for column in texts]
-
-
-def sorted_labels(labels: set[str]) -> list[str]:
-    """Labels in order: by value where all are numbers, else as text."""
-    try:
-        return sorted(labels, key=lambda text: (float(text), text))
-    except ValueError:
-        return sorted(labels)
 
 
 def _align(metric: Metric, submission: pd.DataFrame, solution: pd.DataFrame, ids: list[str]) -> _Aligned:

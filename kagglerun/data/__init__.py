@@ -1,0 +1,1 @@
+"""A competition's files as tables, targets, images and folds; and what can be understood of them."""

@@ -1,0 +1,256 @@
+"""A competition's tables, read and aligned."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.api import types
+
+from kagglerun.config.card import Card
+from kagglerun.data.image_files import find_images
+from kagglerun.data.targets import encode_targets
+from kagglerun.errors import DataError, UnresolvedCard
+from kagglerun.workspace import CompetitionPaths
+
+Array: TypeAlias = npt.NDArray[Any]
+
+TABLE_SUFFIXES = (".csv", ".csv.gz", ".csv.zip", ".tsv", ".tsv.gz", ".tsv.zip", ".parquet")
+_ROWS_LOOKED_AT = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class CompetitionData:
+    """The tables of a competition.
+
+    Attributes:
+        card: what is known of it.
+        train: training rows.
+        test: test rows: the test table, or the sample submission's unique ids when there is no test table.
+        sample: the sample submission.
+        targets: (n,) int64 indices into `card.classes` for binary and multiclass, (n, n_targets) float64 else.
+        features: columns of both tables that are neither ids nor targets.
+        train_images: the image of each training row, None without images.
+        test_images: the image of each test row, None without images.
+    """
+
+    card: Card
+    train: pd.DataFrame
+    test: pd.DataFrame
+    sample: pd.DataFrame
+    targets: Array
+    features: tuple[str, ...]
+    train_images: tuple[Path, ...] | None
+    test_images: tuple[Path, ...] | None
+
+    @cached_property
+    def train_ids(self) -> pd.DataFrame:
+        """The id columns of the training rows; their row numbers (`row`) where the training table has no ids."""
+        if self.card.ids and set(self.card.ids) <= set(self.train.columns):
+            return self.train[list(self.card.ids)]
+        return pd.DataFrame({"row": np.arange(len(self.train))})
+
+    @cached_property
+    def test_ids(self) -> pd.DataFrame:
+        """The id columns of the test rows; their row numbers (`row`) where the sample submission has no ids."""
+        return self.test[list(self.card.ids)] if self.card.ids else pd.DataFrame({"row": np.arange(len(self.test))})
+
+    @property
+    def groups(self) -> Array | None:
+        """Group of each training row, None where the card names no group column."""
+        return None if self.card.group is None else self.train[self.card.group].to_numpy()
+
+    @property
+    def times(self) -> Array | None:
+        """Time of each training row, None where the card names no time column."""
+        return None if self.card.time is None else self.train[self.card.time].to_numpy()
+
+
+def load_competition(paths: CompetitionPaths, card: Card) -> CompetitionData:
+    """Read a competition's tables as its card describes them.
+
+    Raises:
+        UnresolvedCard: the card lacks what is needed to read them.
+        DataError: the data was not fetched; a file, column, image or label is missing or damaged; the sample
+            submission asks for rows that the test table does not have.
+    """
+    card.require_resolved(paths.card)
+    _require_fetched(paths)
+    sample = read_table(_named_file(paths, card.files.sample_submission, "sample_submission"))
+    train_file = _named_file(paths, card.files.train_table, "train_table")
+    require_columns(sample, card.ids, _in(paths, card.files.sample_submission))
+    train = read_table(train_file)
+    if card.files.test_table is None:
+        test = _rows_of_sample(sample, card)
+    else:
+        test_file = _named_file(paths, card.files.test_table, "test_table")
+        train, test = _read_alike(train_file, test_file)
+        require_columns(test, card.ids, _in(paths, card.files.test_table))
+        _require_rows(sample, test, card)
+    origin = _in(paths, card.files.train_table)
+    require_columns(train, [*card.targets, *(name for name in (card.group, card.time) if name)], origin)
+    return CompetitionData(
+        card=card,
+        train=train,
+        test=test,
+        sample=sample,
+        targets=encode_targets(train, card, origin),
+        features=shared_features(train, test, card),
+        train_images=find_images(paths.data, card.files.train_images, train, card.ids),
+        test_images=find_images(paths.data, card.files.test_images, test, card.ids),
+    )
+
+
+def read_table(path: Path, text: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a table: .csv, .tsv (plain, .gz or .zip with one member) or .parquet.
+
+    Columns of whole numbers that are written with leading zeros (007) stay text, so that they still name files.
+    Bytes that are not UTF-8 are read as Latin-1. A header without a comma may be separated by semicolons or tabs.
+
+    Args:
+        path: the file.
+        text: columns to read as text whatever they hold.
+
+    Raises:
+        DataError: there is no such file, it is not a table, empty or damaged.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}", hint="kagglerun fetch SLUG")
+    try:
+        if path.name.lower().endswith(".parquet"):
+            return _as_text(pd.read_parquet(path), text)
+        return _read_csv(path, set(text))
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path} is empty", hint="fetch the competition again") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, gzip.BadGzipFile, pd.errors.ParserError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} cannot be read as a table: {reason}", hint="fetch the competition again") from error
+
+
+def shared_features(train: pd.DataFrame, test: pd.DataFrame, card: Card) -> tuple[str, ...]:
+    """Columns of both tables that are neither ids nor targets, in the training table's order."""
+    taken = {*card.ids, *card.targets}
+    return tuple(name for name in train.columns if name in test.columns and name not in taken)
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[str], origin: str) -> None:
+    """Check that a table has columns.
+
+    Raises:
+        DataError: it lacks one; the message names it, its table and the columns there are.
+    """
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        shown = ", ".join(map(str, frame.columns[:12])) + (", ..." if len(frame.columns) > 12 else "")
+        raise DataError(
+            f"{origin} has no column {missing[0]!r}; it has: {shown}",
+            hint="correct competition.yaml, or fetch the competition again",
+        )
+
+
+def row_keys(frame: pd.DataFrame, ids: Iterable[str]) -> pd.Index[Any]:
+    """Ids of each row as text, so that tables compare whatever types their ids were read as."""
+    columns = [frame[name].map(str) for name in ids]
+    return pd.Index(columns[0]) if len(columns) == 1 else pd.MultiIndex.from_arrays(columns)
+
+
+def _read_csv(path: Path, text: set[str]) -> pd.DataFrame:
+    for encoding in ("utf-8", "latin-1"):
+        try:
+            separator = _separator(path, encoding)
+            head = pd.read_csv(path, sep=separator, encoding=encoding, dtype=str, nrows=_ROWS_LOOKED_AT)
+            padded = [name for name in head.columns if head[name].str.fullmatch(r"0\d+").any()]
+            types_of = {name: "str" for name in head.columns if name in text or name in padded}
+            return pd.read_csv(path, sep=separator, encoding=encoding, dtype=types_of, low_memory=False)
+        except UnicodeDecodeError:
+            continue
+    raise AssertionError("every byte is Latin-1")
+
+
+def _separator(path: Path, encoding: str) -> str:
+    """The character between the columns, from the header."""
+    if ".tsv" in path.name.lower():
+        return "\t"
+    header = _first_line(path).decode(encoding)
+    return next((candidate for candidate in (",", ";", "\t") if candidate in header), ",")
+
+
+def _first_line(path: Path) -> bytes:
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as stream:
+            return stream.readline()
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as member:
+            return member.readline()
+    with path.open("rb") as stream:
+        return stream.readline()
+
+
+def _read_alike(train_file: Path, test_file: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables, a column that is text in one of them being text in both."""
+    train, test = read_table(train_file), read_table(test_file)
+    shared = [name for name in train.columns if name in test.columns]
+    mixed = {name for name in shared if _is_text(train[name]) != _is_text(test[name])}
+    if not mixed:
+        return train, test
+    return (
+        read_table(train_file, mixed) if any(not _is_text(train[name]) for name in mixed) else train,
+        read_table(test_file, mixed) if any(not _is_text(test[name]) for name in mixed) else test,
+    )
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return types.is_string_dtype(column) or types.is_object_dtype(column)
+
+
+def _as_text(frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    chosen = [name for name in names if name in frame.columns]
+    return frame.assign(**{name: frame[name].astype("str") for name in chosen}) if chosen else frame
+
+
+def _rows_of_sample(sample: pd.DataFrame, card: Card) -> pd.DataFrame:
+    if not card.ids:
+        return pd.DataFrame({"row": np.arange(len(sample))})
+    return sample[list(card.ids)].drop_duplicates(ignore_index=True)
+
+
+def _require_rows(sample: pd.DataFrame, test: pd.DataFrame, card: Card) -> None:
+    if not card.ids:
+        if len(sample) != len(test):
+            raise DataError(f"the sample submission has {len(sample)} rows, the test table {len(test)}, and no ids")
+        return
+    wanted, given = row_keys(sample, card.ids), row_keys(test, card.ids)
+    missing = wanted[~wanted.isin(given)]
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} ids of the sample submission are not in the test table, "
+            f"e.g. {missing[0]}",
+            hint="correct `ids` or `files.test_table` in competition.yaml",
+        )
+
+
+def _require_fetched(paths: CompetitionPaths) -> None:
+    if not paths.data.is_dir() or not any(paths.data.iterdir()):
+        raise DataError(f"the data of {paths.slug} is not here: {paths.data}", hint=f"kagglerun fetch {paths.slug}")
+
+
+def _named_file(paths: CompetitionPaths, name: str | None, field: str) -> Path:
+    if name is None:
+        raise UnresolvedCard(
+            f"{paths.slug}: files.{field} is not known", hint=f"write it into {paths.card}, under `files:`"
+        )
+    if not (paths.data / name).is_file():
+        raise DataError(f"{paths.data / name} is missing", hint=f"kagglerun fetch {paths.slug}")
+    return paths.data / name
+
+
+def _in(paths: CompetitionPaths, name: str | None) -> str:
+    return f"{paths.slug}/{name}"

@@ -1,0 +1,101 @@
+"""Targets as arrays: class indices for classes, numbers for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from kagglerun.config.card import Card, Task
+from kagglerun.errors import DataError, UnresolvedCard
+from kagglerun.metrics.labels import label_text
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def encode_targets(train: pd.DataFrame, card: Card, origin: str) -> Array:
+    """Targets of the training rows.
+
+    Args:
+        train: the training table, with the card's targets.
+        card: tells task, targets and classes.
+        origin: the table's name, for messages.
+
+    Returns:
+        binary and multiclass: (n,) int64 indices into `card.classes`; several target columns are one-hot.
+        multilabel and regression: (n, n_targets) float64.
+
+    Raises:
+        UnresolvedCard: the card does not tell the task, the targets or the classes.
+        DataError: a value is missing, is no known class or no number.
+    """
+    if card.task is None or not card.targets:
+        field = "task" if card.task is None else "targets"
+        raise UnresolvedCard(f"{card.slug}: {field} is not known", hint=f"write `{field}: ...` into competition.yaml")
+    for name in card.targets:
+        _require_complete(train[name], origin)
+    if card.task in (Task.BINARY, Task.MULTICLASS):
+        if card.classes is None:
+            raise UnresolvedCard(
+                f"{card.slug}: classes is not known", hint="write `classes: [...]` into competition.yaml"
+            )
+        if len(card.targets) > 1:
+            return _from_one_hot(train, card, origin)
+        return class_index(train[card.targets[0]], card.classes, origin)
+    values = np.stack([_numbers(train[name], origin) for name in card.targets], axis=1)
+    if card.task is Task.MULTILABEL and not np.isin(values, (0, 1)).all():
+        raise DataError(f"{origin}: the targets of a multilabel task must be 0 or 1", hint="correct `task` in the card")
+    return values
+
+
+def class_index(labels: pd.Series[Any], classes: Sequence[Any], origin: str) -> Array:
+    """Position of each label in `classes`, (n,) int64; 0, '0' and 0.0 are one label.
+
+    Raises:
+        DataError: a label is not among the classes.
+    """
+    position = {label_text(label): index for index, label in enumerate(classes)}
+    if len(position) != len(classes):
+        raise DataError(f"classes hold the same label twice: {list(classes)}", hint="correct `classes` in the card")
+    of_value = {value: position.get(label_text(value), -1) for value in labels.unique()}
+    index = labels.map(of_value).to_numpy(dtype=np.int64)
+    if (index < 0).any():
+        wrong = labels[index < 0]
+        raise DataError(
+            f"{origin}: {len(wrong)} rows of {labels.name!r} hold no known class, e.g. {wrong.iloc[0]!r}",
+            hint="correct `classes` in competition.yaml",
+        )
+    return np.asarray(index, dtype=np.int64)
+
+
+def _from_one_hot(train: pd.DataFrame, card: Card, origin: str) -> Array:
+    values = np.stack([_numbers(train[name], origin) for name in card.targets], axis=1)
+    if card.classes is None or [label_text(c) for c in card.classes] != [label_text(t) for t in card.targets]:
+        raise DataError(
+            f"{card.slug}: with one column a class, `classes` must name the targets", hint="correct the card"
+        )
+    if not np.isin(values, (0, 1)).all() or not (values.sum(axis=1) == 1).all():
+        raise DataError(f"{origin}: the target columns are not one-hot", hint="write `task: multilabel` into the card")
+    return np.asarray(values.argmax(axis=1), dtype=np.int64)
+
+
+def _require_complete(column: pd.Series[Any], origin: str) -> None:
+    missing = int(column.isna().sum())
+    if missing:
+        raise DataError(
+            f"{origin}: the target {column.name!r} is missing in {missing} of {len(column)} rows",
+            hint="remove those rows, or choose another target in competition.yaml",
+        )
+
+
+def _numbers(column: pd.Series[Any], origin: str) -> Array:
+    if set(map(label_text, column.unique()[:3])) <= {"True", "False"}:
+        column = column.map({value: label_text(value) == "True" for value in column.unique()})
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise DataError(f"{origin}: the target {column.name!r} holds {column[wrong].iloc[0]!r}, which is no number")
+    return np.asarray(values, dtype=np.float64)
