@@ -35,15 +35,13 @@ def preflight(data: CompetitionData, config: Config) -> tuple[str, ...]:
     _require_rows(data, config)
     _require_features(data)
     _require_classes(data)
-    return tuple(
-        [
-            *_rare_classes(data, config),
-            *_constant_targets(data),
-            *_unshared_columns(data),
-            *_empty_features(data),
-            *_unused_rows(data),
-            *_repeated_ids(data),
-        ]
+    return (
+        *_rare_classes(data, config),
+        *_constant_targets(data),
+        *_unshared_columns(data),
+        *_empty_features(data),
+        *_unused_rows(data),
+        *_repeated_ids(data),
     )
 
 
