@@ -15,7 +15,7 @@ import typer
 from rich.markup import escape
 
 from kagglerun import __version__
-from kagglerun.cli import jobs, logs, practice, resume, stop
+from kagglerun.cli import init, jobs, logs, practice, resume, runs, show, stop, track, ui
 from kagglerun.cli.console import err, out
 from kagglerun.errors import KagglerunError
 
@@ -55,11 +55,16 @@ def _options(
 
 def _add_commands() -> None:
     """One line a command, in the order in which a competition is lived."""
+    app.command()(init.init)
     app.add_typer(practice.practice)
     app.command()(jobs.jobs)
     app.command()(logs.logs)
     app.command()(stop.stop)
     app.command()(resume.resume)
+    app.command()(runs.runs)
+    app.command()(show.show)
+    app.command()(ui.ui)
+    app.add_typer(track.track)
 
 
 _add_commands()

@@ -7,13 +7,14 @@ thread. What MLflow cannot take now (a locked database, a server that is down) s
 This package alone imports mlflow, and only mlflow_store.py in it.
 """
 
-from kagglerun.tracking.mlflow_store import tracking_uri, ui_command, ui_environment
-from kagglerun.tracking.sync import SyncReport, all_tracked, sync
+from kagglerun.tracking.mlflow_store import prepare_database, tracking_uri, ui_command, ui_environment, without_password
+from kagglerun.tracking.sync import SyncReport, all_tracked, behind, sync, was_killed
 from kagglerun.tracking.tracker import (
     NullTracker,
     Tracker,
     add_values,
     close_parent,
+    flatten,
     open_parent,
     open_tracker,
 )
@@ -24,11 +25,16 @@ __all__ = [
     "Tracker",
     "add_values",
     "all_tracked",
+    "behind",
     "close_parent",
+    "flatten",
     "open_parent",
     "open_tracker",
+    "prepare_database",
     "sync",
     "tracking_uri",
     "ui_command",
     "ui_environment",
+    "was_killed",
+    "without_password",
 ]

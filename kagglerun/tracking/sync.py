@@ -38,6 +38,25 @@ def all_tracked(workspace: Workspace) -> list[RunPaths]:
     return [*map(RunPaths, studies), *runs]
 
 
+def was_killed(run: RunPaths) -> bool:
+    """Whether the run's process is gone without having said how the run ended."""
+    journal = Journal(run.journal)
+    if journal.state() != RUNNING or not journal.claim(seconds=0):
+        return False
+    journal.release()
+    return True
+
+
+def behind(workspace: Workspace) -> list[RunPaths]:
+    """The journals that MLflow does not know the end of: something is missing, or the run seems to go on."""
+    store = Store(workspace)
+    return [
+        run
+        for run in all_tracked(workspace)
+        if Replay(workspace, run, store).is_behind() or Journal(run.journal).state() == RUNNING
+    ]
+
+
 def sync(workspace: Workspace, runs: Iterable[RunPaths]) -> list[SyncReport]:
     """Write to MLflow what it has missed; doing so twice changes nothing.
 

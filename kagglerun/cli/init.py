@@ -1,0 +1,81 @@
+"""`kagglerun init`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from kagglerun.cli.console import out
+
+_IGNORED = """\
+/runs/
+/.kagglerun/
+/competitions/*/data/
+"""
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; the current folder by default.")] = Path(),
+) -> None:
+    """Make a workspace: competitions/ and sweeps/ with working examples. Nothing that exists is overwritten."""
+    from kagglerun.workspace import Workspace
+
+    workspace = Workspace(folder.expanduser().resolve())
+    made, kept = _fill(workspace.root)
+    out.print(f"workspace {escape(str(workspace.root))}")
+    for path in made:
+        out.print(f"  made {escape(str(path))}")
+    if kept:
+        out.print(f"  {len(kept)} files were there already and stay as they are")
+    go = "" if workspace.root == Path.cwd() else f"cd {_quoted(folder)} && "
+    out.print(f"next: {escape(go)}kagglerun fetch practice/digits    (or the slug of a competition on Kaggle)")
+
+
+def _fill(root: Path) -> tuple[list[Path], list[Path]]:
+    """Write what is missing; returns the relative paths that were made and those that were there."""
+    from kagglerun.errors import WorkspaceError
+    from kagglerun.files import write_bytes
+
+    made, kept = [], []
+    try:
+        for name in ("competitions", "sweeps"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        for relative, content in _examples():
+            if (root / relative).exists():
+                kept.append(relative)
+            else:
+                write_bytes(root / relative, content, durable=False)
+                made.append(relative)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise WorkspaceError(
+            f"{root} cannot be a workspace: {error.strerror}: {error.filename}", hint="kagglerun init SOME_OTHER_FOLDER"
+        ) from error
+    return made, kept
+
+
+def _examples() -> Iterator[tuple[Path, bytes]]:
+    """Relative path and content of every file a new workspace gets."""
+    source = examples_folder()
+    for pattern in ("sweeps/*.yaml", "competitions/*/competition.yaml", "competitions/*/hooks.py"):
+        for path in sorted(source.glob(pattern)):
+            yield path.relative_to(source), path.read_bytes()
+    yield Path(".gitignore"), _IGNORED.encode()
+
+
+def examples_folder() -> Path:
+    """The folder with the shipped competitions/ and sweeps/: in the installed package, or the checkout."""
+    import kagglerun
+
+    package = Path(kagglerun.__file__).parent
+    shipped = package / "examples"
+    return shipped if shipped.is_dir() else package.parent
+
+
+def _quoted(folder: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(folder))

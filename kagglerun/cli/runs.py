@@ -1,0 +1,153 @@
+"""`kagglerun runs`."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from kagglerun.cli.console import out
+
+if TYPE_CHECKING:
+    from kagglerun.experiment.runs import RunSummary
+    from kagglerun.workspace import Workspace
+
+_SHOWN = 20
+_STYLES = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
+
+
+def runs(
+    slug: Annotated[str | None, typer.Argument(help="A competition; all of them when left out.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every run, also those that cannot be compared with the newest.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, one object a run.")] = False,
+) -> None:
+    """List the runs, the best first. Only runs with the same data, folds and metric stand in one table.
+
+    The best is marked with a star: `kagglerun submit best` sends that one.
+    """
+    from kagglerun.experiment.runs import list_runs
+    from kagglerun.workspace import CompetitionRef, Workspace
+
+    workspace = Workspace.find()
+    found = list_runs(workspace, CompetitionRef.parse(slug).slug if slug else None)
+    found = [_with_true_state(workspace, run) for run in found]
+    if as_json:
+        _print_json(found)
+    elif not found:
+        out.print(f"no runs{f' of {escape(slug)}' if slug else ''} yet; `kagglerun sweep baseline.yaml` makes some")
+    else:
+        for name in dict.fromkeys(run.slug for run in found):
+            _print_competition(workspace, name, [run for run in found if run.slug == name], everything)
+
+
+def _with_true_state(workspace: Workspace, run: RunSummary) -> RunSummary:
+    """A run whose process is gone without a word is KILLED, whatever its status file says."""
+    from dataclasses import replace
+
+    from kagglerun.tracking import was_killed
+
+    killed = run.state == "RUNNING" and was_killed(workspace.run(run.slug, run.run_id))
+    return replace(run, state="KILLED") if killed else run
+
+
+def _print_json(found: list[RunSummary]) -> None:
+    import json
+    from dataclasses import asdict
+
+    out.out(json.dumps([asdict(run) for run in found], indent=2), highlight=False)
+
+
+def _print_competition(workspace: Workspace, slug: str, found: list[RunSummary], everything: bool) -> None:
+    """The table of the group that the newest run belongs to; with `everything`, one of each group."""
+    best = _best_id(workspace, slug)
+    groups = _groups(found)
+    shown = groups if everything else groups[:1]
+    for group in shown:
+        _print_group(slug, group, best, len(group) if everything else _SHOWN)
+    others = Counter(run.state.lower() for group in groups[len(shown) :] for run in group)
+    if others:
+        counts = ", ".join(f"{count} {state}" for state, count in sorted(others.items()))
+        out.print(f"left out, with other data, folds or metric than the newest run: {counts} (--all shows them)")
+
+
+def _groups(found: list[RunSummary]) -> list[list[RunSummary]]:
+    """Comparable runs together, the newest run's group first; runs without a fingerprint stand with the newest."""
+    finished = [run.comparable for run in found if run.comparable and run.state == "FINISHED"]
+    known = [run.comparable for run in found if run.comparable]
+    newest = (finished or known or [""])[-1]
+    keys = dict.fromkeys([newest, *reversed(known)])
+    return [[run for run in found if (run.comparable or newest) == key] for key in keys]
+
+
+def _best_id(workspace: Workspace, slug: str) -> str | None:
+    from kagglerun.errors import ConfigError
+    from kagglerun.submission.select import select_best
+
+    try:
+        return select_best(workspace, slug).run.run_id
+    except ConfigError:
+        return None  # nothing is finished yet
+
+
+def _print_group(slug: str, group: list[RunSummary], best: str | None, most: int) -> None:
+    from rich.table import Table
+
+    metric = next((run for run in group if run.metric), None)
+    ordered = sorted(group, key=_rank)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("", "run", "state", "OOF score", "± folds", "folds", "public", "model", "study", "age"):
+        numeric = name in ("OOF score", "± folds", "folds", "public", "age")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "model", overflow="fold")
+    for run in ordered[:most]:
+        table.add_row(*_cells(run, best))
+    direction = f", {metric.metric}, {'greater' if metric.greater_is_better else 'smaller'} is better" if metric else ""
+    out.print(f"[bold]{escape(slug)}[/]{escape(direction)}")
+    out.print(table, soft_wrap=False)
+    if len(ordered) > most:
+        out.print(f"and {len(ordered) - most} more (--all shows them)")
+
+
+def _rank(run: RunSummary) -> tuple[bool, float]:
+    """The best score first, runs without one last, the newest of those first."""
+    if run.score is None or run.score != run.score:
+        return (True, -_started(run))
+    return (False, -run.score if run.greater_is_better else run.score)
+
+
+def _cells(run: RunSummary, best: str | None) -> list[str]:
+    style = _STYLES.get(run.state, "")
+    spread = statistics.pstdev(run.fold_scores) if len(run.fold_scores) > 1 else None
+    return [
+        "★" if run.run_id == best else "",
+        escape(run.run_id),
+        f"[{style}]{run.state.lower()}[/]" if style else run.state.lower(),
+        _number(run.score, 5),
+        _number(spread, 5),
+        str(len(run.fold_scores) or "-"),
+        _number(run.public_score, 5),
+        escape(run.model),
+        escape(run.study or "-"),
+        _age(run),
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.6g}"
+
+
+def _started(run: RunSummary) -> float:
+    return datetime.fromisoformat(run.started).timestamp() if run.started else 0.0
+
+
+def _age(run: RunSummary) -> str:
+    from kagglerun.cli.jobs import duration
+
+    return duration(max(0.0, datetime.now(UTC).timestamp() - _started(run))) if run.started else "-"
