@@ -15,7 +15,22 @@ import typer
 from rich.markup import escape
 
 from kagglerun import __version__
-from kagglerun.cli import init, jobs, logs, practice, resume, runs, show, stop, track, ui
+from kagglerun.cli import (
+    fetch,
+    init,
+    inspect,
+    jobs,
+    logs,
+    practice,
+    resume,
+    runs,
+    show,
+    stop,
+    submissions,
+    submit,
+    track,
+    ui,
+)
 from kagglerun.cli.console import err, out
 from kagglerun.errors import KagglerunError
 
@@ -57,6 +72,9 @@ def _add_commands() -> None:
     """One line a command, in the order in which a competition is lived."""
     app.command()(init.init)
     app.add_typer(practice.practice)
+    app.command()(fetch.fetch)
+    app.command()(inspect.inspect)
+    app.command()(sweep.sweep)
     app.command()(jobs.jobs)
     app.command()(logs.logs)
     app.command()(stop.stop)
@@ -65,6 +83,8 @@ def _add_commands() -> None:
     app.command()(show.show)
     app.command()(ui.ui)
     app.add_typer(track.track)
+    app.command()(submit.submit)
+    app.command()(submissions.submissions)
 
 
 _add_commands()

@@ -121,9 +121,12 @@ def _refusal(response: requests.Response, asked: Asked) -> KagglerunError:
         return _not_found(asked)
     if status == 403 or (status == 400 and _RULES.search(said)):
         shown = f" ({said})" if said else ""
+        accept = (
+            f"kagglerun practice accept {asked.slug}" if asked.endpoint else f"open {asked.page}/rules, accept them"
+        )
         return RulesNotAccepted(
             f"the rules of {asked.name} are not accepted yet{shown}",
-            hint=f"open {asked.page}/rules, accept them, then run the same command again",
+            hint=f"{accept}, then run the same command again",
         )
     if status >= 500:
         return ConnectionFailed(f"{asked.server} has trouble (status {status})", hint="try again in a few minutes")

@@ -1,0 +1,1 @@
+"""Submissions: chosen, written, checked, sent."""

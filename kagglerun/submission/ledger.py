@@ -1,0 +1,119 @@
+"""The ledger: every submission sent from this workspace, one JSON object a line, written before and after.
+
+An entry that says "sending" and has no successor was interrupted; whether it arrived, the server's list tells.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from kagglerun.errors import DataError, SubmissionRefused
+from kagglerun.files import disk_full_named, write_text
+from kagglerun.kaggle_api.records import SubmissionRecord
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One line of the ledger.
+
+    Attributes:
+        competition: as the user names it: `titanic` or `practice/digits`.
+        sha256: hex digest of the file.
+        file: where it was.
+        run_id: the run it came from; None for a file of the user's.
+        description: the message sent with it.
+        state: sending: about to be sent; sent: the server has it; failed: no submission was made.
+        time: ISO 8601, UTC.
+        ref: the server's number for it.
+        public_score: score on the public part.
+        private_score: score on the private part, where shown.
+        error: why it failed.
+    """
+
+    competition: str
+    sha256: str
+    file: str
+    run_id: str | None
+    description: str
+    state: Literal["sending", "sent", "failed"]
+    time: str = ""
+    ref: int | None = None
+    public_score: float | None = None
+    private_score: float | None = None
+    error: str | None = None
+
+    def after(self, record: SubmissionRecord) -> LedgerEntry:
+        """The entry once the server has the submission."""
+        return replace(
+            self,
+            state="sent",
+            ref=record.ref,
+            public_score=record.public_score,
+            private_score=record.private_score,
+            error=record.error,
+        )
+
+
+def read_ledger(path: Path) -> list[LedgerEntry]:
+    """All entries, oldest first.
+
+    Raises:
+        DataError: a line cannot be read.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text("utf-8").splitlines()
+    try:
+        return [_entry(json.loads(line)) for line in lines if line.strip()]
+    except (json.JSONDecodeError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged: {error}", hint=f"look at its lines; remove the broken one from {path}"
+        ) from None
+
+
+def add_entry(path: Path, entry: LedgerEntry) -> LedgerEntry:
+    """Add a line in one step. Returns the entry with its time."""
+    timed = replace(entry, time=datetime.now(UTC).isoformat(timespec="seconds"))
+    before = path.read_text("utf-8") if path.exists() else ""
+    write_text(path, before + json.dumps(asdict(timed), sort_keys=True) + "\n")
+    return timed
+
+
+def last_entry(path: Path, competition: str, sha256: str) -> LedgerEntry | None:
+    """The last line about this file and competition."""
+    found = [entry for entry in read_ledger(path) if (entry.competition, entry.sha256) == (competition, sha256)]
+    return found[-1] if found else None
+
+
+@contextmanager
+def only_one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold the ledger while a submission is checked and sent, so that two commands cannot send the same file.
+
+    Raises:
+        SubmissionRefused: another command holds it.
+    """
+    lock = path.with_suffix(".lock")
+    with disk_full_named(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = lock.open("a")
+    with held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SubmissionRefused(
+                "another submission is being sent from this workspace right now", hint="wait until it is done"
+            ) from None
+        yield
+
+
+def _entry(values: dict[str, Any]) -> LedgerEntry:
+    """Keys of later versions are passed over."""
+    known = {field.name for field in fields(LedgerEntry)}
+    return LedgerEntry(**{key: value for key, value in values.items() if key in known})
