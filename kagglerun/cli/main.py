@@ -28,6 +28,7 @@ from kagglerun.cli import (
     stop,
     submissions,
     submit,
+    sweep,
     track,
     ui,
 )
