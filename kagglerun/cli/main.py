@@ -124,6 +124,8 @@ def run(argv: list[str] | None = None) -> int:
         usage = _usage_message(error)
         if usage is None:
             raise
+        if not usage:
+            return 2  # a command group without a command: its help was shown
         return _failed(error, usage, "kagglerun --help", 2)
     return code if isinstance(code, int) else 0
 
