@@ -11,7 +11,6 @@ from kagglerun.config.card import Task
 from kagglerun.config.schema import Config
 from kagglerun.data.tables import CompetitionData, row_keys
 from kagglerun.errors import ConfigError, DataError
-from kagglerun.metrics.labels import label_text
 
 _CLASSES = (Task.BINARY, Task.MULTICLASS)
 
@@ -85,13 +84,12 @@ def _require_classes(data: CompetitionData) -> None:
     if len(present) < 2:
         label = card.classes[int(present[0])] if card.classes else present[0]
         raise DataError(f"all {len(data.targets)} training rows are of one class, {label!r}")
-    if len(card.submission_columns) > 1 and card.classes is not None:
-        wanted = [label_text(name) for name in card.submission_columns]
-        if wanted != [label_text(label) for label in card.classes]:
-            raise DataError(
-                "the sample submission's probability columns are not the classes, in their order",
-                hint="correct `classes` or `submission_columns` in competition.yaml",
-            )
+    columns, classes = card.submission_columns, card.classes
+    if len(columns) > 1 and classes is not None and len(columns) != len(classes):
+        raise DataError(
+            f"the sample submission has {len(columns)} probability columns for {len(classes)} classes",
+            hint="correct `classes` or `submission_columns` in competition.yaml",
+        )
 
 
 def _rare_classes(data: CompetitionData, config: Config) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,17 +84,15 @@ def load_competition(paths: CompetitionPaths, card: Card) -> CompetitionData:
     """
     card.require_resolved(paths.card)
     _require_fetched(paths)
-    sample = read_table(_named_file(paths, card.files.sample_submission, "sample_submission"))
-    train_file = _named_file(paths, card.files.train_table, "train_table")
+    files = [
+        _named_file(paths, card.files.sample_submission, "sample_submission"),
+        _named_file(paths, card.files.train_table, "train_table"),
+    ]
+    if card.files.test_table is not None:
+        files.append(_named_file(paths, card.files.test_table, "test_table"))
+    sample, train, *tested = read_alike(files)
     require_columns(sample, card.ids, _in(paths, card.files.sample_submission))
-    train = read_table(train_file)
-    if card.files.test_table is None:
-        test = _rows_of_sample(sample, card)
-    else:
-        test_file = _named_file(paths, card.files.test_table, "test_table")
-        train, test = _read_alike(train_file, test_file)
-        require_columns(test, card.ids, _in(paths, card.files.test_table))
-        _require_rows(sample, test, card)
+    test = _with_ids(tested[0], sample, card, paths) if tested else _rows_of_sample(sample, card)
     origin = _in(paths, card.files.train_table)
     require_columns(train, [*card.targets, *(name for name in (card.group, card.time) if name)], origin)
     return CompetitionData(
@@ -133,6 +131,20 @@ def read_table(path: Path, text: Iterable[str] = ()) -> pd.DataFrame:
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, gzip.BadGzipFile, pd.errors.ParserError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} cannot be read as a table: {reason}", hint="fetch the competition again") from error
+
+
+def read_alike(files: Sequence[Path]) -> list[pd.DataFrame]:
+    """Read several tables so that a column that is text in one of them is text in all.
+
+    Raises:
+        DataError: see `read_table`.
+    """
+    frames = [read_table(file) for file in files]
+    as_text = {name for frame in frames for name in frame.columns if is_text(frame[name])}
+    mixed = [any(name in as_text and not is_text(frame[name]) for name in frame.columns) for frame in frames]
+    return [
+        read_table(file, as_text) if again else frame for file, frame, again in zip(files, frames, mixed, strict=True)
+    ]
 
 
 def shared_features(train: pd.DataFrame, test: pd.DataFrame, card: Card) -> tuple[str, ...]:
@@ -194,20 +206,8 @@ def _first_line(path: Path) -> bytes:
         return stream.readline()
 
 
-def _read_alike(train_file: Path, test_file: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables, a column that is text in one of them being text in both."""
-    train, test = read_table(train_file), read_table(test_file)
-    shared = [name for name in train.columns if name in test.columns]
-    mixed = {name for name in shared if _is_text(train[name]) != _is_text(test[name])}
-    if not mixed:
-        return train, test
-    return (
-        read_table(train_file, mixed) if any(not _is_text(train[name]) for name in mixed) else train,
-        read_table(test_file, mixed) if any(not _is_text(test[name]) for name in mixed) else test,
-    )
-
-
-def _is_text(column: pd.Series[Any]) -> bool:
+def is_text(column: pd.Series[Any]) -> bool:
+    """Whether a column holds text (or a mixture), not numbers, times or True and False."""
     return types.is_string_dtype(column) or types.is_object_dtype(column)
 
 
@@ -222,11 +222,16 @@ def _rows_of_sample(sample: pd.DataFrame, card: Card) -> pd.DataFrame:
     return sample[list(card.ids)].drop_duplicates(ignore_index=True)
 
 
-def _require_rows(sample: pd.DataFrame, test: pd.DataFrame, card: Card) -> None:
+def _with_ids(test: pd.DataFrame, sample: pd.DataFrame, card: Card, paths: CompetitionPaths) -> pd.DataFrame:
+    """The test table, checked to have every row that the sample submission asks for.
+
+    Ids that the test table does not have number its rows: they are taken over by position.
+    """
+    if not set(card.ids) & set(test.columns) and len(sample) == len(test):
+        return pd.concat([sample[list(card.ids)], test], axis=1)
     if not card.ids:
-        if len(sample) != len(test):
-            raise DataError(f"the sample submission has {len(sample)} rows, the test table {len(test)}, and no ids")
-        return
+        raise DataError(f"the sample submission has {len(sample)} rows, the test table {len(test)}, and no ids")
+    require_columns(test, card.ids, _in(paths, card.files.test_table))
     wanted, given = row_keys(sample, card.ids), row_keys(test, card.ids)
     missing = wanted[~wanted.isin(given)]
     if len(missing):
@@ -235,6 +240,7 @@ def _require_rows(sample: pd.DataFrame, test: pd.DataFrame, card: Card) -> None:
             f"e.g. {missing[0]}",
             hint="correct `ids` or `files.test_table` in competition.yaml",
         )
+    return test
 
 
 def _require_fetched(paths: CompetitionPaths) -> None:
