@@ -18,7 +18,7 @@ from kagglerun.errors import DataError
 from kagglerun.files import atomic_path
 
 _PREFIX = "prediction:"
-_FOLD = "fold"
+_FOLD, _ROW = "cv_fold", "train_row"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     if predictions.fold is not None:
         table[_FOLD] = predictions.fold
     if predictions.rows is not None:
-        table["row"] = predictions.rows
+        table[_ROW] = predictions.rows
     for position, name in enumerate(predictions.names):
         table[_PREFIX + name] = predictions.values[:, position]
     with atomic_path(path) as temporary:
@@ -73,13 +73,13 @@ def read_predictions(path: Path) -> Predictions:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as predictions: {error}") from error
     columns = [name for name in table.columns if name.startswith(_PREFIX)]
-    ids = [name for name in table.columns if name not in (*columns, _FOLD, "row")]
+    ids = [name for name in table.columns if name not in (*columns, _FOLD, _ROW)]
     return Predictions(
         ids=table[ids],
         values=table[columns].to_numpy(np.float64),
         names=tuple(name.removeprefix(_PREFIX) for name in columns),
         fold=table[_FOLD].to_numpy(np.int64) if _FOLD in table else None,
-        rows=table["row"].to_numpy(np.int64) if "row" in table else None,
+        rows=table[_ROW].to_numpy(np.int64) if _ROW in table else None,
     )
 
 

@@ -28,7 +28,7 @@ from kagglerun.errors import ConfigError, DataError
 from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
 from kagglerun.experiment.predictions import prediction_names
 from kagglerun.hooks import CompetitionHooks, digest_of_hooks, load_hooks
-from kagglerun.kaggle_api.fetch import read_manifest
+from kagglerun.kaggle_api.manifest import read_manifest
 from kagglerun.metrics import Metric
 from kagglerun.models.base import ModelFamily, ModelInput, find_family
 from kagglerun.workspace import CompetitionPaths, Workspace
@@ -177,11 +177,9 @@ def _folds(config: Config, data: CompetitionData, hooks: CompetitionHooks) -> ND
                 f"{config.cv.n_splits - 1} (or -1) for each of {len(data.train)} training rows"
             )
         return folds
-    groups = data.train[data.card.group] if data.card.group else None
-    times = data.train[data.card.time] if data.card.time else None
     seed = config.cv.seed if config.cv.seed is not None else config.seed
     assert data.card.task is not None
-    return make_folds(config.cv.scheme, config.cv.n_splits, seed, data.targets, data.card.task, groups, times)
+    return make_folds(config.cv.scheme, config.cv.n_splits, seed, data.targets, data.card.task, data.groups, data.times)
 
 
 def _model_input(workspace: Workspace, data: CompetitionData, hooks: CompetitionHooks, content: str) -> ModelInput:

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kagglerun.config.load import load_config, parse_config
+from kagglerun.config.schema import Config
+from kagglerun.errors import ConfigError, DataError, UnresolvedCard
+from kagglerun.experiment.predictions import read_predictions
+from kagglerun.experiment.run import RunStopped, resolve_config, run_experiment
+from kagglerun.experiment.runs import list_runs
+from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
+from tests.experiment.made import seal, write_card
+
+BOOSTING = {"kind": "tabular_boosting", "n_estimators": 30, "min_child_samples": 5}
+NEURAL = {"kind": "tabular_neural", "width": 16, "depth": 1}
+
+
+def make_config(workspace: Workspace, model: Mapping[str, object], **sections: object) -> Config:
+    values = {
+        "name": "made",
+        "model": model,
+        "cv": {"n_splits": 3},
+        "training": {"epochs": 3, "batch_size": 16, "cpu_threads": 1, "device": "cpu"},
+        **sections,
+    }
+    return resolve_config(workspace, parse_config(values, "test"))
+
+
+class Stopper:
+    """Stops after a number of questions."""
+
+    def __init__(self, stop_at: int) -> None:
+        self.left = stop_at
+        self.folds: list[float] = []
+
+    def epoch(self, fold: int, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
+        assert 0 <= epoch < epochs
+
+    def fold(self, fold: int, n_folds: int, score: float) -> None:
+        self.folds.append(score)
+
+    def should_stop(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+@pytest.mark.parametrize("model", [BOOSTING, NEURAL], ids=["boosting", "neural"])
+def test_the_same_config_gives_the_same_files_byte_for_byte(
+    workspace: Workspace, competition: CompetitionPaths, model: Mapping[str, object]
+) -> None:
+    config = make_config(workspace, model)
+    run_experiment(workspace, config, "first")
+    run_experiment(workspace, config, "second")
+    first, second = workspace.run("made", "first"), workspace.run("made", "second")
+    assert first.oof.read_bytes() == second.oof.read_bytes()
+    assert first.test.read_bytes() == second.test.read_bytes()
+
+
+def test_a_run_leaves_what_the_design_says(workspace: Workspace, competition: CompetitionPaths) -> None:
+    result = run_experiment(workspace, make_config(workspace, BOOSTING), "whole")
+    paths = workspace.run("made", "whole")
+    for path in (
+        paths.config,
+        paths.fingerprint,
+        paths.environment,
+        paths.metrics,
+        paths.oof,
+        paths.test,
+        paths.journal,
+    ):
+        assert path.stat().st_size > 0
+    assert {plot.name for plot in paths.plots.iterdir()} == {
+        "learning_curves.png",
+        "fold_scores.png",
+        "confusion_matrix.png",
+        "importances.png",
+    }
+    oof, test = read_predictions(paths.oof), read_predictions(paths.test)
+    assert oof.ids["id"].tolist() == list(range(90)) and test.ids["id"].tolist() == list(range(90, 110))
+    assert oof.fold is not None and sorted(set(oof.fold)) == [0, 1, 2]
+    assert result.score == pytest.approx(np.mean(result.fold_scores), abs=0.01) and result.score > 0.8
+    assert json.loads(paths.status.read_text())["state"] == "FINISHED"
+    [summary] = list_runs(workspace)
+    assert (summary.run_id, summary.score, summary.model) == ("whole", result.score, "tabular_boosting")
+
+
+def test_a_finished_run_is_read_back_and_not_trained_again(workspace: Workspace, competition: CompetitionPaths) -> None:
+    config = make_config(workspace, BOOSTING)
+    first = run_experiment(workspace, config, "one")
+    stamp = workspace.run("made", "one").metrics.stat().st_mtime_ns
+    assert run_experiment(workspace, config, "one") == first
+    assert workspace.run("made", "one").metrics.stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("stop_at", [2, 14, 20])
+def test_a_stopped_run_is_killed_and_goes_on_to_the_same_bits(
+    workspace: Workspace, competition: CompetitionPaths, stop_at: int
+) -> None:
+    config = make_config(workspace, NEURAL)
+    run_experiment(workspace, config, "whole")
+    with pytest.raises(RunStopped):
+        run_experiment(workspace, config, "stopped", observer=Stopper(stop_at))
+    stopped = workspace.run("made", "stopped")
+    assert json.loads(stopped.status.read_text())["state"] == "KILLED"
+    assert not stopped.metrics.exists()
+    watcher = Stopper(-1)
+    run_experiment(workspace, config, "stopped", observer=watcher)
+    assert len(watcher.folds) == 3
+    assert stopped.oof.read_bytes() == workspace.run("made", "whole").oof.read_bytes()
+
+
+KILLED_PROGRAM = """
+import sys
+from kagglerun.config.load import load_config
+from kagglerun.experiment.run import run_experiment
+from kagglerun.workspace import Workspace
+from pathlib import Path
+
+workspace = Workspace.find()
+run_experiment(workspace, load_config(Path(sys.argv[1])), sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_killed_with_sigkill_again_and_again_and_resumed_gives_the_same_bits(
+    workspace: Workspace, competition: CompetitionPaths, tmp_path: Path
+) -> None:
+    training = {"epochs": 40, "batch_size": 4, "cpu_threads": 1, "device": "cpu", "ema": 0.9, "accumulate": 2}
+    training |= {"checkpoint_seconds": 0.02}
+    config = make_config(workspace, NEURAL, training=training)
+    run_experiment(workspace, config, "whole")
+    whole, killed = workspace.run("made", "whole"), workspace.run("made", "killed")
+    config_file = tmp_path / "config.yaml"
+    shutil.copy(whole.config, config_file)
+    for seconds in (0.1, 0.3, 0.7):
+        process = subprocess.Popen([sys.executable, "-c", KILLED_PROGRAM, str(config_file), "killed"])
+        wait_until_training(process, killed)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(10) == -signal.SIGKILL, "the run ended before it was killed: make it longer"
+        assert not killed.metrics.exists()
+    subprocess.run([sys.executable, "-c", KILLED_PROGRAM, str(config_file), "killed"], check=True)
+    assert killed.oof.read_bytes() == whole.oof.read_bytes()
+    assert killed.test.read_bytes() == whole.test.read_bytes()
+
+
+def wait_until_training(process: subprocess.Popen[bytes], paths: RunPaths) -> None:
+    """Wait until the process has written a checkpoint or a fold's result."""
+    before = newest(paths)
+    while process.poll() is None and newest(paths) == before:
+        time.sleep(0.01)
+
+
+def newest(paths: RunPaths) -> int:
+    """Time of the last change of a checkpoint or result, in nanoseconds."""
+    stamps = [0]
+    for path in [*paths.folder.glob("folds/*/*.pt"), *paths.folder.glob("folds/*/result.json")]:
+        with contextlib.suppress(FileNotFoundError):
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps)
+
+
+def test_a_run_with_the_same_id_and_another_config_is_refused(
+    workspace: Workspace, competition: CompetitionPaths
+) -> None:
+    run_experiment(workspace, make_config(workspace, BOOSTING), "one")
+    with pytest.raises(ConfigError, match="another config"):
+        run_experiment(workspace, make_config(workspace, BOOSTING, seed=7), "one")
+
+
+def test_changed_data_is_noticed_when_a_run_goes_on(workspace: Workspace, competition: CompetitionPaths) -> None:
+    config = make_config(workspace, NEURAL)
+    with pytest.raises(RunStopped):
+        run_experiment(workspace, config, "one", observer=Stopper(3))
+    table = competition.data / "train.csv"
+    table.write_text(table.read_text().replace("yes", "no", 1))
+    seal(competition)
+    with pytest.raises(ConfigError, match="its data"):
+        run_experiment(workspace, config, "one")
+
+
+def test_a_failing_run_is_failed_with_its_reason(workspace: Workspace, competition: CompetitionPaths) -> None:
+    config = make_config(workspace, NEURAL, optimizer={"lr": 1e30, "name": "sgd"}, schedule={"name": "constant"})
+    with pytest.raises(Exception, match="loss is"):
+        run_experiment(workspace, config, "bad")
+    [summary] = list_runs(workspace)
+    assert summary.state == "FAILED" and "loss is" in str(summary.error)
+
+
+def test_resolving_fills_in_what_the_competition_decides(workspace: Workspace, competition: CompetitionPaths) -> None:
+    config = resolve_config(workspace, parse_config({}, "test"))
+    assert (config.competition, config.model.kind, config.cv.scheme) == ("made", "tabular_boosting", "stratified")
+    assert config.training.cpu_threads is not None and config.cv.seed == config.seed
+    run_experiment(workspace, config.model_copy(update={"name": "frozen"}), "frozen")
+    assert load_config(workspace.run("made", "frozen").config).competition == "made"
+
+
+def test_an_open_card_a_missing_fetch_and_images_that_are_not_there_are_clear_errors(
+    workspace: Workspace, competition: CompetitionPaths
+) -> None:
+    with pytest.raises(ConfigError, match="no images"):
+        make_config(workspace, {"kind": "image"})
+    with pytest.raises(ConfigError, match="nothing"):
+        resolve_config(workspace, parse_config({"competition": "nothing"}, "test"))
+    open_question = [{"field": "metric", "because": "Kaggle's name is not known", "fill_in": "metric: NAME"}]
+    write_card(competition, metric=None, unresolved=open_question)
+    with pytest.raises(UnresolvedCard, match="metric"):
+        make_config(workspace, BOOSTING)
+    write_card(competition)
+    shutil.rmtree(competition.data)
+    with pytest.raises(DataError) as caught:
+        make_config(workspace, BOOSTING)
+    assert "kagglerun fetch" in str(caught.value.hint)
+
+
+HOOKS = """
+import numpy as np
+from kagglerun.hooks import CompetitionHooks
+
+class Hooks(CompetitionHooks):
+    def features(self, train, test):
+        for table in (train, test):
+            table["twice"] = 2 * table["x"]
+        return train, test
+
+    def folds(self, data):
+        return np.arange(len(data.train)) % 3
+
+    def post_process(self, predictions, features):
+        return np.clip(predictions, 0.25, self.parameters["most"])
+"""
+
+
+def test_hooks_change_features_folds_and_predictions(workspace: Workspace, competition: CompetitionPaths) -> None:
+    plain = run_experiment(workspace, make_config(workspace, BOOSTING), "plain")
+    competition.hooks.write_text(HOOKS)
+    run_experiment(workspace, make_config(workspace, BOOSTING, hooks={"most": 0.75}), "hooked")
+    oof = read_predictions(workspace.run("made", "hooked").oof)
+    assert oof.fold is not None and oof.fold.tolist() == [row % 3 for row in range(90)]
+    assert oof.values.min() == 0.25 and oof.values.max() == 0.75
+    fingerprints = [json.loads(workspace.run("made", run).fingerprint.read_text()) for run in ("plain", "hooked")]
+    assert fingerprints[0]["comparable"] != fingerprints[1]["comparable"]
+    assert plain.score > 0.8
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("x = 1", "subclasses of CompetitionHooks"),
+        ("import nothing_like_it", "line 1 failed"),
+        (HOOKS.replace("return train, test", "return train.iloc[1:], test"), "number of training rows"),
+        (HOOKS.replace("% 3", "% 9"), "hooks.folds"),
+    ],
+)
+def test_broken_hooks_are_clear_errors(
+    workspace: Workspace, competition: CompetitionPaths, code: str, words: str
+) -> None:
+    competition.hooks.write_text(code)
+    with pytest.raises((ConfigError, DataError), match=words):
+        run_experiment(workspace, make_config(workspace, BOOSTING), "one")
+
+
+def test_some_folds_only_cover_their_rows(workspace: Workspace, competition: CompetitionPaths) -> None:
+    run_experiment(workspace, make_config(workspace, BOOSTING, cv={"n_splits": 3, "folds": [1]}), "one")
+    oof = read_predictions(workspace.run("made", "one").oof)
+    assert oof.fold is not None and set(oof.fold) == {1} and len(oof.values) == 30
