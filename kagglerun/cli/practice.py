@@ -41,13 +41,14 @@ def list_() -> None:
 
     Competitions marked with * are built in and made on first use.
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from kagglerun.practice.competitions import Catalogue
     from kagglerun.practice.overview import overview
 
     paths = _paths()
-    table = Table("competition", "task", "metric", "train", "test", "left today", "best", "rank", box=None)
+    name = Column("competition", no_wrap=True)
+    table = Table(name, "task", "metric", "train", "test", "left today", "best", "rank", box=None)
     for line in overview(paths, Catalogue(paths)):
         table.add_row(
             f"practice/{line.slug}{'*' if line.is_built_in else ''}",
@@ -143,7 +144,8 @@ def create(
     For example: kagglerun practice create titanic --train train.csv --target Survived --metric accuracy
     """
     from kagglerun import metrics
-    from kagglerun.practice.create import TableCompetition, create, find_images, read_labelled_table
+    from kagglerun.practice.create import TableCompetition, create
+    from kagglerun.practice.labelled import find_images, read_labelled_table
 
     slug = _slug(slug)
     scored_by = metrics.get(metric)
@@ -261,11 +263,11 @@ def accept(slug: Slug) -> None:
 def reset(slug: Slug) -> None:
     """Forget a competition's submissions, so that today's allowance is whole again. Its files stay."""
     from kagglerun.practice.competitions import Catalogue
-    from kagglerun.practice.state import Store
+    from kagglerun.practice.state import forget_submissions
 
     paths = _paths()
     definition = Catalogue(paths).get(_slug(slug)).definition
-    count = Store(paths.database).forget(definition.slug)
+    count = forget_submissions(paths, definition.slug)
     out.print(f"practice/{definition.slug}: {count} submissions forgotten")
 
 
@@ -273,12 +275,12 @@ def reset(slug: Slug) -> None:
 def remove(slug: Slug) -> None:
     """Remove a competition's files and submissions. A built-in one is made again when it is next asked for."""
     from kagglerun.practice.competitions import remove_competition
-    from kagglerun.practice.state import Store
+    from kagglerun.practice.state import forget_submissions
 
     paths = _paths()
     name = _slug(slug)
     remove_competition(paths, name)
-    Store(paths.database).forget(name)
+    forget_submissions(paths, name)
     out.print(f"practice/{name} removed")
 
 

@@ -21,7 +21,9 @@ from kagglerun.practice.competitions import (
     new_competition,
     write_definition,
 )
+from kagglerun.practice.labelled import MADE_ID, check_table, classes_of
 from kagglerun.practice.paths import PracticePaths
+from kagglerun.practice.scoring import USAGE
 from kagglerun.practice.split import PUBLIC_SHARE, choose_rows
 from kagglerun.randomness import generator
 
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE = "sample_submission.csv"
-MADE_ID = "id"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 @dataclass(frozen=True)
@@ -74,63 +74,6 @@ class _Parts:
     is_public: list[bool]
 
 
-def read_labelled_table(path: Path) -> pd.DataFrame:
-    """Read a CSV with every value as the text that stands in it, so that it is written again unchanged.
-
-    Raises:
-        PracticeError: the file is missing, empty or no CSV.
-    """
-    import pandas as pd
-
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise PracticeError(
-            f"there is no file {path}", hint="give the path of a CSV with labels: --train FILE"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise PracticeError(f"{path} cannot be read as a CSV: {error}") from error
-
-
-def find_images(folder: Path, table: pd.DataFrame, id_column: str | None) -> dict[str, tuple[str, Path]]:
-    """The image of every row.
-
-    Args:
-        folder: where the images are, in it or in folders below.
-        table: the labelled rows.
-        id_column: the column with the images' file names, with or without their ending.
-
-    Returns:
-        id to (file name, path).
-
-    Raises:
-        PracticeError: no id column was named, or an image is missing; names the first and how many.
-    """
-    if not folder.is_dir():
-        raise PracticeError(f"there is no folder {folder}", hint="--images names the folder with the images")
-    if id_column is None or id_column not in table.columns:
-        columns = ", ".join(map(str, table.columns))
-        raise PracticeError(
-            f"--images needs the column with the images' file names; the table has: {columns}",
-            hint="name it: --id COLUMN",
-        )
-    pictures = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES]
-    by_name = {path.name: path for path in pictures}
-    if len(by_name) < len(pictures):
-        twice = next(path for path in pictures if by_name[path.name] != path)
-        raise PracticeError(f"{folder} has several images called {twice.name!r}", hint="give them different names")
-    by_stem = {path.stem: path for path in pictures}
-    names = [str(name) for name in table[id_column]]
-    found = {name: path for name in names if (path := by_name.get(name) or by_stem.get(name)) is not None}
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise PracticeError(
-            f"{folder} has no image for {len(missing)} of {len(names)} rows, e.g. {missing[0]!r}",
-            hint="the id column must hold the images' file names: --id COLUMN",
-        )
-    return {name: (path.name, path) for name, path in found.items()}
-
-
 def create(paths: PracticePaths, source: TableCompetition) -> Definition:
     """Split a labelled table into a competition and host it.
 
@@ -149,11 +92,12 @@ def create(paths: PracticePaths, source: TableCompetition) -> Definition:
 
 def host_table(paths: PracticePaths, source: TableCompetition) -> Definition:
     """`create` without the check of the slug, for built-in competitions."""
-    _check_table(source)
-    classes = _classes(source)
+    if not 0 < source.test_share < 1:
+        raise PracticeError(f"a test share of {source.test_share} is not between 0 and 1", hint="--test-share 0.3")
+    check_table(source.table, source.targets, source.id_column)
+    classes = classes_of(source.table, source.targets, source.metric)
     task = task_of(source.metric, source.targets, classes)
-    if task is not Task.MULTILABEL or len(source.targets) > 1:
-        source.metric.require_fit(task)
+    check_fit(source.metric, task)
     parts = _cut(source, stratify=bool(classes))
     wide = source.metric.prediction is PredictionKind.PROBABILITY and task is Task.MULTICLASS
     columns = classes if wide else source.targets
@@ -194,94 +138,24 @@ def task_of(metric: Metric, targets: Sequence[str], classes: Sequence[str]) -> T
     return Task.BINARY if len(classes) == 2 else Task.MULTICLASS
 
 
+def check_fit(metric: Metric, task: Task) -> None:
+    """Refuse a metric that cannot score the task.
+
+    Raises:
+        PracticeError: names what it can score.
+    """
+    if task not in metric.tasks:
+        raise PracticeError(
+            f"{metric.name!r} does not score {task.value} targets; it scores: {', '.join(sorted(metric.tasks))}",
+            hint="choose another --metric",
+        )
+
+
 def kaggle_name(metric: Metric, task: Task) -> str:
     """Kaggle's name of a metric: the one that speaks of several classes where there are several."""
     names = metric.kaggle_names or (metric.name,)
     several = [name for name in names if name.startswith("Multiclass")]
     return several[0] if several and task is Task.MULTICLASS else names[0]
-
-
-def sorted_classes(labels: Sequence[str]) -> tuple[str, ...]:
-    """Distinct labels in order: by value where all are numbers, else as text."""
-    distinct = sorted(set(labels))
-    try:
-        return tuple(sorted(distinct, key=float))
-    except ValueError:
-        return tuple(distinct)
-
-
-def _check_table(source: TableCompetition) -> None:
-    table = source.table
-    named = [*source.targets, *([source.id_column] if source.id_column else [])]
-    for name in named:
-        if name not in table.columns:
-            columns = ", ".join(map(str, table.columns))
-            raise PracticeError(f"the table has no column {name!r}; it has: {columns}")
-    if source.id_column in source.targets:
-        raise PracticeError(f"{source.id_column!r} cannot be both id and target")
-    if len(table) < 10:
-        raise PracticeError(f"the table has {len(table)} rows; a competition needs at least 10")
-    if not 0 < source.test_share < 1:
-        raise PracticeError(f"--test-share {source.test_share} is not between 0 and 1")
-    for name in named:
-        blank = int((table[name].str.strip() == "").sum())
-        if blank:
-            raise PracticeError(
-                f"{blank} rows have no value in column {name!r}", hint="remove these rows, then run again"
-            )
-    if source.id_column:
-        _check_unique(table[source.id_column])
-    elif MADE_ID in table.columns:
-        raise PracticeError(f"the table has a column {MADE_ID!r}", hint=f"if it names the rows: --id {MADE_ID}")
-
-
-def _check_unique(ids: pd.Series[str]) -> None:
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
-        raise PracticeError(
-            f"the id column {ids.name!r} repeats values: {len(repeated)} rows, e.g. {repeated.iloc[0]!r}",
-            hint="choose another --id, or none to have ids made",
-        )
-
-
-def _classes(source: TableCompetition) -> tuple[str, ...]:
-    """Class labels of a single target; none for values and for several targets."""
-    if source.metric.prediction is PredictionKind.VALUE:
-        _check_numbers(source)
-        return ()
-    if len(source.targets) > 1:
-        _check_zero_one(source)
-        return ()
-    labels = list(source.table[source.targets[0]])
-    classes = sorted_classes(labels)
-    if len(classes) < 2:
-        raise PracticeError(f"the target {source.targets[0]!r} has only one value: {classes[0]!r}")
-    if len(classes) > max(50, len(labels) // 4):
-        raise PracticeError(
-            f"the target {source.targets[0]!r} has {len(classes)} different values in {len(labels)} rows, "
-            f"too many for classes, which {source.metric.name!r} scores",
-            hint="choose a metric for numbers, e.g. --metric rmse",
-        )
-    return classes
-
-
-def _check_numbers(source: TableCompetition) -> None:
-    for name in source.targets:
-        for value in source.table[name]:
-            try:
-                float(value)
-            except ValueError:
-                raise PracticeError(
-                    f"the target {name!r} holds {value!r}, which is no number; {source.metric.name!r} scores numbers",
-                    hint="choose a metric for classes, e.g. --metric accuracy",
-                ) from None
-
-
-def _check_zero_one(source: TableCompetition) -> None:
-    for name in source.targets:
-        others = sorted(set(source.table[name]) - {"0", "1"})
-        if others:
-            raise PracticeError(f"several targets must each hold 0 and 1; {name!r} holds {others[0]!r}")
 
 
 def _cut(source: TableCompetition, stratify: bool) -> _Parts:
@@ -309,7 +183,7 @@ def _cut(source: TableCompetition, stratify: bool) -> _Parts:
 
 
 def _solution(parts: _Parts) -> pd.DataFrame:
-    return parts.truth.assign(Usage=["Public" if public else "Private" for public in parts.is_public])
+    return parts.truth.assign(**{USAGE: ["Public" if public else "Private" for public in parts.is_public]})
 
 
 def _sample(source: TableCompetition, parts: _Parts, columns: Sequence[str], wide: bool) -> pd.DataFrame:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from kagglerun.errors import DataError, PracticeError
+from kagglerun.config.card import Task
+from kagglerun.errors import ConfigError, DataError, PracticeError
 from kagglerun.files import sha256_of_file, write_text
 from kagglerun.metrics import Metric, PredictionKind
 from kagglerun.practice.bundle import BundleFile, check_bundle, list_bundle, read_member
@@ -21,15 +22,16 @@ from kagglerun.practice.competitions import (
     new_competition,
     write_definition,
 )
-from kagglerun.practice.create import kaggle_name, read_labelled_table, sorted_classes, task_of
+from kagglerun.practice.create import check_fit, kaggle_name, task_of
+from kagglerun.practice.labelled import read_labelled_table, sorted_classes
 from kagglerun.practice.leaderboard import read_leaderboard
 from kagglerun.practice.paths import PracticePaths
+from kagglerun.practice.scoring import USAGE, read_values, score_tables
 from kagglerun.practice.split import PUBLIC_SHARE, choose_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-USAGE = "Usage"
 _USAGES = ("public", "private", "ignored")
 
 
@@ -64,6 +66,18 @@ class BundleCompetition:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class _Checked:
+    """What the bundle and the solution turned out to hold."""
+
+    sample_name: str
+    ids: tuple[str, ...]
+    columns: tuple[str, ...]
+    classes: tuple[str, ...]
+    task: Task
+    solution: pd.DataFrame
+
+
 def add(paths: PracticePaths, source: BundleCompetition) -> Definition:
     """Host a bundle.
 
@@ -76,49 +90,68 @@ def add(paths: PracticePaths, source: BundleCompetition) -> Definition:
         DiskFull: there was no room.
     """
     check_slug(paths, source.slug)
+    checked = _check(source)
+    with new_competition(paths, source.slug) as hosted:
+        shutil.copyfile(source.bundle, hosted.bundle)
+        write_text(hosted.solution, str(checked.solution.to_csv(index=False, lineterminator="\n")))
+        if source.leaderboard is not None:
+            shutil.copyfile(source.leaderboard, hosted.leaderboard)
+        definition = _definition(source, checked, sha256_of_file(hosted.bundle))
+        write_definition(hosted, definition)
+    return definition
+
+
+def _definition(source: BundleCompetition, checked: _Checked, bundle_sha256: str) -> Definition:
+    return Definition(
+        slug=source.slug,
+        title=source.title,
+        description=source.description,
+        task=checked.task.value,
+        metric=source.metric.name,
+        evaluation_metric=kaggle_name(source.metric, checked.task),
+        greater_is_better=source.metric.greater_is_better,
+        ids=checked.ids,
+        submission_columns=checked.columns,
+        classes=checked.classes,
+        sample_submission=checked.sample_name,
+        train_rows=None,
+        test_rows=len(checked.solution),
+        public_rows=int((checked.solution[USAGE].str.casefold() == "public").sum()),
+        max_daily_submissions=source.daily,
+        rules_required=source.rules_required,
+        created=datetime.now(UTC),
+        bundle_sha256=bundle_sha256,
+    )
+
+
+def _check(source: BundleCompetition) -> _Checked:
+    """Read everything and see that it fits together, before anything is written."""
     if not source.bundle.is_file():
         raise PracticeError(f"there is no file {source.bundle}", hint="--bundle names the competition's zip")
-    files = list_bundle(source.bundle)
     check_bundle(source.bundle)
+    files = list_bundle(source.bundle)
     sample_name = source.sample or find_sample(files)
     sample = _read_member(source.bundle, sample_name, files)
     solution = read_labelled_table(source.solution)
     ids = source.ids or (str(sample.columns[0]),)
     columns = tuple(str(name) for name in sample.columns if name not in ids)
-    _check_solution(source, solution, sample, ids)
+    _check_solution(solution, sample, ids)
     if source.leaderboard is not None:
         read_leaderboard(source.leaderboard)
+    solution = _relevant_columns(solution, ids, columns)
     truths = [str(name) for name in solution.columns if name not in (*ids, USAGE)]
-    classes = _classes(source.metric, solution, truths, columns)
-    task = task_of(source.metric, columns if set(columns) == set(truths) else truths, classes)
+    task, classes = _task(source.metric, solution, truths, columns)
+    check_fit(source.metric, task)
     solution = _with_usage(solution, truths, classes, source.seed)
-    with new_competition(paths, source.slug) as hosted:
-        shutil.copyfile(source.bundle, hosted.bundle)
-        write_text(hosted.solution, str(solution.to_csv(index=False, lineterminator="\n")))
-        if source.leaderboard is not None:
-            shutil.copyfile(source.leaderboard, hosted.leaderboard)
-        definition = Definition(
-            slug=source.slug,
-            title=source.title,
-            description=source.description,
-            task=task.value,
-            metric=source.metric.name,
-            evaluation_metric=kaggle_name(source.metric, task),
-            greater_is_better=source.metric.greater_is_better,
-            ids=ids,
-            submission_columns=columns,
-            classes=classes,
-            sample_submission=sample_name,
-            train_rows=None,
-            test_rows=len(solution),
-            public_rows=int((solution[USAGE].str.casefold() == "public").sum()),
-            max_daily_submissions=source.daily,
-            rules_required=source.rules_required,
-            created=datetime.now(UTC),
-            bundle_sha256=sha256_of_file(hosted.bundle),
-        )
-        write_definition(hosted, definition)
-    return definition
+    _try_sample(source.metric, sample, solution, ids, classes)
+    return _Checked(sample_name, ids, columns, classes, task, solution)
+
+
+def _relevant_columns(solution: pd.DataFrame, ids: tuple[str, ...], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Ids, truths and Usage; features that stand beside them are left out where the truths can be told apart."""
+    if not set(columns) <= set(solution.columns):
+        return solution
+    return solution[[name for name in solution.columns if name in (*ids, *columns, USAGE)]]
 
 
 def find_sample(files: Sequence[BundleFile]) -> str:
@@ -150,10 +183,8 @@ def _read_member(bundle: Path, name: str, files: Sequence[BundleFile]) -> pd.Dat
         raise PracticeError(f"{name} in the bundle cannot be read as a CSV: {error}") from error
 
 
-def _check_solution(
-    source: BundleCompetition, solution: pd.DataFrame, sample: pd.DataFrame, ids: tuple[str, ...]
-) -> None:
-    """The solution must have the sample's ids and usable truths: the sample itself, scored, says so."""
+def _check_solution(solution: pd.DataFrame, sample: pd.DataFrame, ids: tuple[str, ...]) -> None:
+    """The solution must have the sample's ids, and a Usage that is known."""
     for name in ids:
         for table, what in ((sample, "the sample submission"), (solution, "the solution")):
             if name not in table.columns:
@@ -174,40 +205,42 @@ def _check_solution(
             f"the solution's ids are not those of the sample submission: {len(missing)} are missing, {len(extra)} are "
             f"not in the sample, {len(solution) - len(known)} are double; e.g. {example}"
         )
-    _try_sample(source.metric, sample, solution, ids)
 
 
-def _try_sample(metric: Metric, sample: pd.DataFrame, solution: pd.DataFrame, ids: tuple[str, ...]) -> None:
-    """Score the sample submission, as a first participant would."""
-    import pandas as pd
-
+def _try_sample(
+    metric: Metric, sample: pd.DataFrame, solution: pd.DataFrame, ids: tuple[str, ...], classes: tuple[str, ...]
+) -> None:
+    """Score the sample submission, as a first participant would, unless it is a form with blanks to fill in."""
+    if (sample == "").to_numpy().any():
+        return
+    tables = [
+        read_values(io.StringIO(table.to_csv(index=False)), list(ids), what)
+        for table, what in ((sample, "the sample submission"), (solution, "the solution"))
+    ]
     try:
-        tables = [
-            pd.read_csv(
-                io.StringIO(table.to_csv(index=False)),
-                dtype=dict.fromkeys(ids, str),
-                keep_default_na=False,
-                na_values=[""],
-            )
-            for table in (sample, solution)
-        ]
-        metric.score_frames(tables[0], tables[1], ids)
-    except DataError as error:
+        score_tables(metric, tables[0], tables[1], list(ids), classes)
+    except (DataError, ConfigError) as error:
         raise PracticeError(
             f"the sample submission cannot be scored with {metric.name!r}: {error.message}", hint=error.hint
         ) from error
 
 
-def _classes(metric: Metric, solution: pd.DataFrame, truths: list[str], columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Class labels of a single target: the sample's columns where it has one a class, else the solution's labels."""
-    if metric.prediction is PredictionKind.VALUE or len(truths) != 1:
-        return ()
-    return columns if len(columns) > 1 else sorted_classes(list(solution[truths[0]]))
+def _task(
+    metric: Metric, solution: pd.DataFrame, truths: list[str], columns: tuple[str, ...]
+) -> tuple[Task, tuple[str, ...]]:
+    """The task, and the class labels where there are any: the sample's columns where it has one a class."""
+    if metric.prediction is PredictionKind.VALUE:
+        return Task.REGRESSION, ()
+    if len(truths) > 1:
+        one_hot = Task.MULTILABEL not in metric.tasks
+        return (Task.MULTICLASS, columns) if one_hot else (Task.MULTILABEL, ())
+    classes = columns if len(columns) > 1 else sorted_classes(list(solution[truths[0]]))
+    return task_of(metric, truths, classes), classes
 
 
 def _with_usage(solution: pd.DataFrame, truths: list[str], classes: tuple[str, ...], seed: int) -> pd.DataFrame:
     if USAGE in solution.columns:
         return solution
-    labels = list(solution[truths[0]]) if classes else None
+    labels = list(solution[truths[0]]) if classes and len(truths) == 1 else None
     is_public = choose_rows(len(solution), PUBLIC_SHARE, seed, "practice public rows", labels)
     return solution.assign(**{USAGE: ["Public" if public else "Private" for public in is_public]})

@@ -58,7 +58,7 @@ def _line(paths: PracticePaths, catalogue: Catalogue, store: Store, slug: str, n
     built_in = catalogue.built_in(slug)
     if built_in is not None and not catalogue.is_made(slug):
         train, test, daily = built_in.rows - built_in.test_rows, built_in.test_rows, built_in.daily
-        return Line(slug, True, built_in.task, built_in.evaluation_metric, train, test, daily, daily)
+        return Line(slug, True, built_in.task, built_in.metric, train, test, daily, daily)
     hosted = read_hosted(paths.competition(slug))
     definition = hosted.definition
     scores = [s.private_score for s in store.submissions(slug) if s.private_score is not None]
@@ -67,7 +67,7 @@ def _line(paths: PracticePaths, catalogue: Catalogue, store: Store, slug: str, n
         slug=slug,
         is_built_in=built_in is not None,
         task=definition.task,
-        metric=definition.evaluation_metric,
+        metric=definition.metric,
         train_rows=definition.train_rows,
         test_rows=definition.test_rows,
         daily=definition.max_daily_submissions,

@@ -84,9 +84,5 @@ class PracticePaths:
         return HostedPaths(self.competitions / slug)
 
     def upload(self, token: str) -> Path:
-        """What has arrived of an upload. Tokens are the server's own, never a client's text."""
+        """What has arrived of an upload, later the submission's file. Tokens are the server's own, never a client's."""
         return self.folder / "uploads" / token
-
-    def submission(self, ref: int) -> Path:
-        """A submission's file as it was sent."""
-        return self.folder / "submissions" / f"{ref}.csv"

@@ -9,10 +9,8 @@ import base64
 import binascii
 import hmac
 import secrets
-import zlib
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
@@ -20,16 +18,14 @@ from fastapi.responses import RedirectResponse, Response
 from kagglerun.errors import CompetitionNotFound
 from kagglerun.practice import leaderboard as places
 from kagglerun.practice import wire
-from kagglerun.practice.competitions import DEADLINE, Hosted
+from kagglerun.practice.answers import competition_answer, in_order, page_of, submission_answer
+from kagglerun.practice.competitions import Hosted
 from kagglerun.practice.host import USER, Host
 from kagglerun.practice.pages import pages_of
-from kagglerun.practice.state import Status, Submission, Upload
+from kagglerun.practice.state import Status, Upload
 from kagglerun.practice.storage import bundle_address, file_address, submission_address, upload_address
 from kagglerun.practice.wire import ApiError
 
-T = TypeVar("T")
-
-_PAGE_SIZE, _LARGEST_PAGE = 20, 200
 _MAX_UPLOAD_BYTES = 1 << 31
 
 
@@ -81,16 +77,16 @@ def list_competitions(message: wire.ListCompetitionsRequest, host: HostOf) -> wi
     found = [one for one in hosted if searched in f"{one.definition.slug} {one.definition.title}".casefold()]
     if message.group == "COMPETITION_LIST_TAB_ENTERED":
         found = [one for one in found if host.entered(one)]
-    page, token = _page(found, message)
+    page, token = page_of(found, message)
     return wire.ListCompetitionsResponse(
-        competitions=tuple(_competition(host, one) for one in page), next_page_token=token
+        competitions=tuple(competition_answer(host, one) for one in page), next_page_token=token
     )
 
 
 @router.post(_COMPETITIONS + "/GetCompetition")
 def get_competition(message: wire.CompetitionRequest, host: HostOf) -> wire.Competition:
     """One competition."""
-    return _competition(host, _hosted(host, message.competition_name))
+    return competition_answer(host, _hosted(host, message.competition_name))
 
 
 @router.post(_COMPETITIONS + "/ListCompetitionPages")
@@ -106,7 +102,7 @@ def list_competition_pages(message: wire.ListPagesRequest, host: HostOf) -> wire
 def list_data_files(message: wire.CompetitionPageRequest, host: HostOf) -> wire.ListDataFilesResponse:
     """One page of the competition's files."""
     hosted = _hosted(host, message.competition_name)
-    page, token = _page(hosted.files(), message)
+    page, token = page_of(hosted.files(), message)
     files = tuple(
         wire.DataFile(
             ref=file.name,
@@ -173,9 +169,6 @@ def create_submission(message: wire.CreateSubmissionRequest, host: HostOf) -> wi
     )
     if submission is None:
         raise ApiError(400, _allowance_used_up(definition.max_daily_submissions, now))
-    target = host.paths.submission(submission.ref)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    arrived.replace(target)
     host.scorer.add(submission)
     return wire.CreateSubmissionResponse(message=f"Successfully submitted to {definition.title}", ref=submission.ref)
 
@@ -186,18 +179,18 @@ def get_submission(message: wire.GetSubmissionRequest, host: HostOf) -> wire.Sub
     submission = host.store.submission(message.ref)
     if submission is None:
         raise ApiError(404, f"Submission {message.ref} was not found")
-    return _submission(submission)
+    return submission_answer(submission)
 
 
 @router.post(_COMPETITIONS + "/ListSubmissions")
 def list_submissions(message: wire.ListSubmissionsRequest, host: HostOf) -> wire.ListSubmissionsResponse:
     """One page of the submissions to a competition."""
     hosted = _hosted(host, message.competition_name)
-    found = _sorted(host.store.submissions(hosted.definition.slug), message.sort_by, hosted)
+    found = in_order(host.store.submissions(hosted.definition.slug), message.sort_by, hosted)
     if message.group == "SUBMISSION_GROUP_SUCCESSFUL":
         found = [submission for submission in found if submission.status is Status.COMPLETE]
-    page, token = _page(found, message)
-    return wire.ListSubmissionsResponse(submissions=tuple(map(_submission, page)), next_page_token=token)
+    page, token = page_of(found, message)
+    return wire.ListSubmissionsResponse(submissions=tuple(map(submission_answer, page)), next_page_token=token)
 
 
 @router.post(_COMPETITIONS + "/DownloadSubmission")
@@ -226,7 +219,7 @@ def get_leaderboard(message: wire.LeaderboardRequest, host: HostOf) -> wire.Lead
     """One page of the final leaderboard, or of the public one."""
     hosted = _hosted(host, message.competition_name)
     ours = host.store.submissions(hosted.definition.slug)
-    page, token = _page(places.leaderboard(hosted, ours, bool(message.override_public)), message)
+    page, token = page_of(places.leaderboard(hosted, ours, bool(message.override_public)), message)
     entries = tuple(
         wire.LeaderboardEntry(
             team_id=place.team_id, team_name=place.team, submission_date=place.time, score=places.shown(place.score)
@@ -269,77 +262,6 @@ def _allowance_used_up(daily: int, now: datetime) -> str:
         f"Submission not allowed: Your team has used its daily Submission allowance ({daily}) today, "
         f"please try again tomorrow UTC ({wait} hours from now)."
     )
-
-
-def _page(items: Sequence[T], message: wire.PagedRequest) -> tuple[Sequence[T], str]:
-    """The asked-for page of a list, and the token of the next one ("" on the last)."""
-    size = min(message.page_size or _PAGE_SIZE, _LARGEST_PAGE)
-    if size < 1:
-        raise ApiError(400, f"Page size {message.page_size} is not positive")
-    start = (max(message.page or 1, 1) - 1) * size
-    if message.page_token:
-        if not message.page_token.isdecimal():
-            raise ApiError(400, "Invalid page token")
-        start = int(message.page_token)
-    end = start + size
-    return items[start:end], str(end) if end < len(items) else ""
-
-
-def _competition(host: Host, hosted: Hosted) -> wire.Competition:
-    definition = hosted.definition
-    board = places.leaderboard(hosted, host.store.submissions(definition.slug))
-    return wire.Competition(
-        id=zlib.crc32(definition.slug.encode()) & 0x7FFFFFFF,
-        ref=f"https://www.kaggle.com/competitions/{definition.slug}",
-        title=definition.title,
-        url=f"https://www.kaggle.com/competitions/{definition.slug}",
-        description=definition.description,
-        deadline=DEADLINE,
-        team_count=len(board),
-        user_has_entered=host.entered(hosted),
-        user_rank=places.our_rank(board),
-        enabled_date=definition.created,
-        date_created=definition.created,
-        max_daily_submissions=definition.max_daily_submissions,
-        evaluation_metric=definition.evaluation_metric,
-    )
-
-
-def _submission(submission: Submission) -> wire.Submission:
-    def score(value: float | None) -> str | None:
-        return None if value is None else places.shown(value)
-
-    return wire.Submission(
-        ref=submission.ref,
-        total_bytes=submission.bytes,
-        date=submission.time,
-        description=submission.description,
-        error_description=submission.error,
-        file_name=submission.file_name,
-        public_score=score(submission.public_score),
-        private_score=score(submission.private_score),
-        status=submission.status.value,
-        submitted_by=USER,
-        submitted_by_ref=USER,
-        team_name=places.TEAM,
-        url=f"https://www.kaggle.com/submissions/{submission.ref}/{submission.ref}.raw",
-    )
-
-
-def _sorted(submissions: list[Submission], order: str, hosted: Hosted) -> list[Submission]:
-    """Submissions by date (latest first), by name, or by a score (best first, unscored last)."""
-    if order == "SUBMISSION_SORT_BY_NAME":
-        return sorted(submissions, key=lambda submission: submission.file_name)
-    if order not in ("SUBMISSION_SORT_BY_PUBLIC_SCORE", "SUBMISSION_SORT_BY_PRIVATE_SCORE"):
-        return submissions
-    sign = -1.0 if hosted.definition.greater_is_better else 1.0
-
-    def key(submission: Submission) -> tuple[bool, float]:
-        public = order == "SUBMISSION_SORT_BY_PUBLIC_SCORE"
-        score = submission.public_score if public else submission.private_score
-        return score is None, sign * (score or 0.0)
-
-    return sorted(submissions, key=key)
 
 
 def _absolute(request: Request, address: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import threading
+import zipfile
+import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,11 @@ from kagglerun.practice.state import Store, Submission
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kagglerun.metrics import Metric
+
+USAGE = "Usage"
+"""The solution's column that says which rows make the public score."""
+
 _log = logging.getLogger("kagglerun.practice")
 
 
@@ -28,12 +37,13 @@ class Scores:
     private: float | None
 
 
-def score_file(hosted: Hosted, path: Path) -> Scores:
+def score_file(hosted: Hosted, path: Path, file_name: str) -> Scores:
     """Score a submission file.
 
     Args:
         hosted: the competition.
         path: the file as it was sent.
+        file_name: its name on the user's machine; its ending says whether it is packed (.zip, .gz).
 
     Raises:
         DataError: the file does not fit; the message says why, as Kaggle shows it.
@@ -41,33 +51,70 @@ def score_file(hosted: Hosted, path: Path) -> Scores:
     from kagglerun import metrics
 
     definition = hosted.definition
-    metric = metrics.get(definition.metric)
     ids = list(definition.ids)
-    solution = _read(hosted.paths.solution, ids, "the solution")
-    submission = _read(path, ids, "the submission")
-    classes = definition.classes or None
+    solution = read_values(hosted.paths.solution, ids, "the solution")
+    packed = {".zip": "zip", ".gz": "gzip"}.get(Path(file_name).suffix.lower())
+    submission = read_values(path, ids, "the submission", packed)
+    return score_tables(metrics.get(definition.metric), submission, solution, ids, definition.classes)
+
+
+def score_tables(
+    metric: Metric, submission: pd.DataFrame, solution: pd.DataFrame, ids: list[str], classes: Sequence[str]
+) -> Scores:
+    """Score a submission on the public and on the private rows.
+
+    Args:
+        metric: what scores it.
+        submission: ids and predictions, see `Metric.score_frames`.
+        solution: ids, truths and Usage (Public, Private or Ignored).
+        ids: the id columns, as text in both tables.
+        classes: class labels in order; empty where there are none.
+
+    Raises:
+        DataError: the submission does not fit the solution.
+    """
+    labels = classes or None
+    usage = solution[USAGE].str.casefold()
+    ignored = _keys(solution[usage == "ignored"], ids)
+    if ignored:
+        submission = submission[[key not in ignored for key in _keys_in_order(submission, ids)]]
+        solution, usage = solution[usage != "ignored"], usage[usage != "ignored"]
     # Scoring all rows first finds wrong columns, ids and values before the rows are parted.
-    metric.score_frames(submission, solution, ids, classes)
-    usage = solution["Usage"].str.casefold()
+    metric.score_frames(submission, solution, ids, labels)
     scores = []
     for part in ("public", "private"):
         truth = solution[usage == part]
         known = _keys(truth, ids)
         rows = submission[[key in known for key in _keys_in_order(submission, ids)]]
-        scores.append(metric.score_frames(rows, truth, ids, classes) if len(truth) else None)
+        scores.append(metric.score_frames(rows, truth, ids, labels) if len(truth) else None)
     return Scores(*scores)
 
 
-def _read(path: Path, ids: list[str], what: str) -> pd.DataFrame:
-    """Read a table with ids as text; only a blank is a missing value."""
+def read_values(source: Path | io.StringIO, ids: list[str], what: str, packed: str | None = None) -> pd.DataFrame:
+    """Read a table with ids as text; only a blank is a missing value.
+
+    Raises:
+        DataError: it cannot be read; `what` names it in the message.
+    """
     import pandas as pd
 
     try:
-        return pd.read_csv(
-            path, dtype=dict.fromkeys(ids, str), keep_default_na=False, na_values=[""], encoding="utf-8-sig"
+        table = pd.read_csv(
+            source,
+            dtype=dict.fromkeys(ids, str),
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+            compression=packed,  # type: ignore[arg-type]
         )
-    except (ValueError, OSError, LookupError) as error:
+    except (ValueError, OSError, LookupError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise DataError(f"{what} cannot be read as a CSV: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{what} has rows with more values than its header has columns")
+    missing = [name for name in ids if name not in table.columns]
+    if missing:
+        raise DataError(f"{what} has no column {missing[0]!r}; it has: {', '.join(map(str, table.columns))}")
+    return table
 
 
 def _keys_in_order(table: pd.DataFrame, ids: list[str]) -> list[tuple[str, ...]]:
@@ -111,7 +158,7 @@ class Scorer:
         """Score one; whatever goes wrong becomes its error description."""
         try:
             hosted = self._catalogue.get(submission.slug)
-            scores = score_file(hosted, self._paths.submission(submission.ref))
+            scores = score_file(hosted, self._paths.upload(submission.token), submission.file_name)
         except KagglerunError as error:
             self._store.finish(submission.ref, error=_description(error))
         except Exception:

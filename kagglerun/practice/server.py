@@ -6,6 +6,7 @@ Two starts at once give one server: starting holds a lock, and the server holds 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -32,8 +33,12 @@ from kagglerun.workspace import Workspace
 LOOPBACK = "127.0.0.1"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+_ANSWER_SECONDS = 10.0
 _SAME_START_SECONDS = 2.0
 """Start times of one process may differ by this much when the machine's clock is set."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Handles of servers that this process started: a handle that is dropped complains of a process still running."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,13 @@ class Server:
     started: float
 
     def environment(self) -> dict[str, str]:
-        """Environment variables with which the official client speaks to this server."""
+        """Environment variables with which the official client speaks to this server, whatever else is set."""
         return {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            "KAGGLE_API_TOKEN": self.token,
             "http_proxy": self.url,
-            "KAGGLE_USERNAME": "practice",
-            "KAGGLE_KEY": self.token,
+            "no_proxy": "",
+            "NO_PROXY": "",
         }
 
 
@@ -129,7 +135,9 @@ def bind(port: int) -> socket.socket:
         listener.listen(128)
     except OSError as error:
         listener.close()
-        reason = "is taken by another program" if isinstance(error, OSError) and error.errno == 98 else error.strerror
+        reason = (
+            "is taken by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        )
         raise PracticeError(
             f"the port {port} {reason}", hint="choose another --port, or none to let the system choose"
         ) from error
@@ -171,7 +179,8 @@ def _locked(path: Path) -> Iterator[None]:
 def _start(workspace: Workspace, paths: PracticePaths, port: int, calls_per_minute: int) -> Server:
     """Start the process and wait until it is there. The socket is bound here, where an error can be told."""
     paths.server.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "kagglerun", "--workspace", str(workspace.root), "practice", "serve"]
+    # -P: a file of the workspace must not stand in for a module of Python.
+    command = [sys.executable, "-P", "-m", "kagglerun", "--workspace", str(workspace.root), "practice", "serve"]
     with bind(port) as listener, paths.log.open("wb") as log:
         process = subprocess.Popen(
             [*command, "--socket", str(listener.fileno()), "--rate-limit", str(calls_per_minute)],
@@ -187,9 +196,11 @@ def _start(workspace: Workspace, paths: PracticePaths, port: int, calls_per_minu
     while time.monotonic() < deadline and process.poll() is None:
         server = _read(paths.server)
         if server is not None and server.pid == process.pid:
+            _started.append(process)
             return server
         time.sleep(0.02)
     process.kill()
+    process.wait()
     raise PracticeError(f"the practice server did not start: {_last_line(paths.log)}", hint=f"its log: {paths.log}")
 
 
@@ -222,7 +233,7 @@ def _answers(server: Server) -> bool:
     session = requests.Session()
     session.trust_env = False
     try:
-        return session.get(f"{server.url}/ping", timeout=10).ok
+        return session.get(f"{server.url}/ping", timeout=_ANSWER_SECONDS).ok
     except requests.RequestException:
         return False
 

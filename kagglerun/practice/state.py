@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from kagglerun.errors import DiskFull
+from kagglerun.practice.paths import PracticePaths
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS accepted (slug TEXT PRIMARY KEY, time TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS uploads (
@@ -87,7 +90,17 @@ class Store:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: committed on leaving, undone on an error."""
+        """A connection of its own; each statement commits by itself."""
+        try:
+            yield from self._connected()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_WRITE):
+                raise
+            raise DiskFull(
+                f"{self._path} could not be written: {error}", hint="free some space, then run the same command again"
+            ) from error
+
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         database.row_factory = sqlite3.Row
         try:
@@ -97,6 +110,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Committed on leaving, undone on an error. Begins as a writer, so that what it read stays true."""
         with self._connection() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -191,21 +205,33 @@ class Store:
         with self._connection() as database:
             return _used_today(database, slug, now)
 
-    def forget(self, slug: str) -> int:
-        """Remove a competition's uploads, submissions and accepted rules.
+    def forget(self, slug: str) -> tuple[int, list[str]]:
+        """Remove a competition's uploads and submissions.
 
         Returns:
-            The number of submissions removed.
+            The number of submissions removed, and the tokens of the uploads, whose files are now nobody's.
         """
         with self._transaction() as database:
+            tokens = [row[0] for row in database.execute("SELECT token FROM uploads WHERE slug = ?", (slug,))]
             database.execute("DELETE FROM uploads WHERE slug = ?", (slug,))
-            database.execute("DELETE FROM accepted WHERE slug = ?", (slug,))
-            return database.execute("DELETE FROM submissions WHERE slug = ?", (slug,)).rowcount
+            return database.execute("DELETE FROM submissions WHERE slug = ?", (slug,)).rowcount, tokens
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Submission]:
         with self._connection() as database:
             rows = database.execute(f"SELECT * FROM submissions WHERE {where}", values).fetchall()  # noqa: S608
         return [_submission(row) for row in rows]
+
+
+def forget_submissions(paths: PracticePaths, slug: str) -> int:
+    """Remove a competition's submissions and their files.
+
+    Returns:
+        The number of submissions removed.
+    """
+    count, tokens = Store(paths.database).forget(slug)
+    for token in tokens:
+        paths.upload(token).unlink(missing_ok=True)
+    return count
 
 
 def _used_today(database: sqlite3.Connection, slug: str, now: datetime) -> int:

@@ -85,8 +85,9 @@ def get_file(slug: str, name: str, host: SignedHost) -> FileResponse:
 @router.api_route("/storage/submissions/{ref}/{name:path}", methods=["GET", "HEAD"])
 def get_submission_file(ref: int, name: str, host: SignedHost) -> FileResponse:
     """A submitted file, under the name it had."""
-    path = host.paths.submission(ref)
-    if not path.is_file():
+    submission = host.store.submission(ref)
+    path = host.paths.upload(submission.token) if submission else None
+    if path is None or not path.is_file():
         raise ApiError(404, "Not found")
     return FileResponse(path, media_type="text/csv", filename=Path(name).name)
 
