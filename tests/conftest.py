@@ -17,9 +17,8 @@ _SCRUBBED_PREFIXES = ("KAGGLE", "MLFLOW", "OPTUNA", "HF_", "RAY_")
 def scrubbed_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting, credential or proxy of the person who runs the tests reaches them."""
     for name in list(os.environ):
-        if name.upper().startswith(_SCRUBBED_PREFIXES) and name != "KAGGLERUN_TEST_DATA":
-            monkeypatch.delenv(name)
-        elif name.lower().endswith("_proxy"):
+        of_the_person = name.upper().startswith(_SCRUBBED_PREFIXES) and name != "KAGGLERUN_TEST_DATA"
+        if of_the_person or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.setenv("COLUMNS", "200")
