@@ -62,6 +62,7 @@ def take_fingerprint(
     parameters: Mapping[str, Any],
     hooks: str | None,
     environment: Mapping[str, Any],
+    weights: str | None = None,
 ) -> Fingerprint:
     """Digest what a run depends on.
 
@@ -73,6 +74,7 @@ def take_fingerprint(
         parameters: its parameters.
         hooks: digest of hooks.py, or None.
         environment: see `describe_environment`.
+        weights: digest of the file the model starts from, or None.
     """
     measured = f"{metric.name} v{metric.version} {sha256_of_json(dict(parameters))[:12]}"
     chosen = config.cv.folds or "all"
@@ -80,7 +82,7 @@ def take_fingerprint(
         data=data,
         folds=folds,
         metric=measured,
-        config=sha256_of_json(config.model_dump(mode="json", exclude=set(_ONLY_HOW))),
+        config=sha256_of_json([config.model_dump(mode="json", exclude=set(_ONLY_HOW)), weights]),
         code=digest_of_package(),
         hooks=hooks or "none",
         environment=sha256_of_json({name: environment[name] for name in ("packages", "device", "python", "threads")}),

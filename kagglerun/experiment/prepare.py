@@ -27,6 +27,7 @@ from kagglerun.data.tables import CompetitionData, load_competition
 from kagglerun.errors import ConfigError, DataError
 from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
 from kagglerun.experiment.predictions import prediction_names
+from kagglerun.files import sha256_of_file
 from kagglerun.hooks import CompetitionHooks, digest_of_hooks, load_hooks
 from kagglerun.kaggle_api.manifest import read_manifest
 from kagglerun.metrics import Metric
@@ -70,9 +71,12 @@ def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> Mod
             f"model.kind is 'image', but {card.slug} has no images",
             hint="model.kind=auto, or fill in files.train_images in the card",
         )
-    from kagglerun.models.image import resolve_image_model
+    from kagglerun.models.image import build_image_model, resolve_image_model
 
-    return resolve_image_model(model, data.train_images)
+    resolved = resolve_image_model(model, data.train_images)
+    # Weights out of reach or options the model does not have show here, before a job is started.
+    build_image_model(resolved, len(prediction_names(card)))
+    return resolved
 
 
 def _cores() -> int:
@@ -151,6 +155,7 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
         card.metric_parameters,
         digest_of_hooks(paths.hooks),
         environment,
+        _weights_digest(config),
     )
     return Prepared(
         config=config,
@@ -207,6 +212,11 @@ def _model_input(workspace: Workspace, data: CompetitionData, hooks: Competition
     if len(changed.targets) != len(made.targets):
         raise DataError("hooks.dataset changed the number of training rows; they must stay, in number and order")
     return replace(changed, cache=workspace.cache)
+
+
+def _weights_digest(config: Config) -> str | None:
+    model = config.model
+    return sha256_of_file(model.weights) if isinstance(model, ImageModelConfig) and model.weights else None
 
 
 def _data_digest(paths: CompetitionPaths) -> str:

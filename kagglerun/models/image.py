@@ -51,7 +51,8 @@ def resolve_image_model(config: ImageModelConfig, images: tuple[Path, ...]) -> I
     pretrained = config.pretrained
     if pretrained is None:
         pretrained = config.weights is None and size > _SMALL_IMAGE_PIXELS
-    return config.model_copy(update={"name": name, "image_size": size, "pretrained": pretrained})
+    weights = config.weights.expanduser().resolve() if config.weights else None
+    return config.model_copy(update={"name": name, "image_size": size, "pretrained": pretrained, "weights": weights})
 
 
 def build_image_model(config: ImageModelConfig, n_outputs: int) -> nn.Module:

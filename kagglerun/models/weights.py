@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from kagglerun.errors import TrainingError
 from kagglerun.files import atomic_path
 
 _LEAST_SHARE = 0.5
+_COUNTER = "num_batches_tracked"
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -30,9 +29,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
             return tensors
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
+    except Exception as error:  # torch's unpickler meets rubbish with errors of every kind
         raise TrainingError(
-            f"model.weights: {path} cannot be read as weights: {str(error).splitlines()[0][:160]}",
+            f"model.weights: {path} cannot be read as weights: {_first_line(error)}",
             hint="pickled models are not loaded; save the state dict alone, as .safetensors",
         ) from error
     for key in ("state_dict", "model"):
@@ -43,6 +42,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not state:
         raise TrainingError(f"model.weights: {path} holds no state dict", hint="save model.state_dict() alone")
     return state
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:160] if lines else type(error).__name__
 
 
 def load_weights(model: nn.Module, path: Path) -> str:
@@ -58,7 +62,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
         TrainingError: less than half of the model's tensors found a partner.
     """
     theirs = {name.removeprefix("module."): tensor for name, tensor in read_weights(path).items()}
-    mine = model.state_dict()
+    mine = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(_COUNTER)}
     matched = {name: tensor for name, tensor in theirs.items() if name in mine and mine[name].shape == tensor.shape}
     how = "by name"
     if len(matched) < _LEAST_SHARE * len(mine):
@@ -73,12 +77,11 @@ def load_weights(model: nn.Module, path: Path) -> str:
 
 
 def _paired_in_order(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Pairs in order, without batch counters; empty when an inner shape differs."""
-    names = [name for name in mine if not name.endswith("num_batches_tracked")]
-    tensors = [tensor for name, tensor in theirs.items() if not name.endswith("num_batches_tracked")]
-    if len(names) != len(tensors):
+    """Pairs in order, batch counters left out; empty when an inner shape differs."""
+    tensors = [tensor for name, tensor in theirs.items() if not name.endswith(_COUNTER)]
+    if len(mine) != len(tensors):
         return {}
-    pairs = list(zip(names, tensors, strict=True))
+    pairs = list(zip(mine, tensors, strict=True))
     differing = [position for position, (name, tensor) in enumerate(pairs) if mine[name].shape != tensor.shape]
     classifier = range(len(pairs) - 2, len(pairs))
     if any(position not in classifier for position in differing):
