@@ -30,6 +30,7 @@ from kagglerun.cli import (
     submit,
     sweep,
     track,
+    train,
     ui,
 )
 from kagglerun.cli.console import err, out
@@ -75,6 +76,7 @@ def _add_commands() -> None:
     app.add_typer(practice.practice)
     app.command()(fetch.fetch)
     app.command()(inspect.inspect)
+    app.command()(train.train)
     app.command()(sweep.sweep)
     app.command()(jobs.jobs)
     app.command()(logs.logs)
