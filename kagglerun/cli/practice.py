@@ -11,6 +11,8 @@ from rich.markup import escape
 from kagglerun.cli.console import out
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from kagglerun.practice.competitions import Definition
     from kagglerun.practice.paths import PracticePaths
     from kagglerun.practice.server import Server
@@ -37,26 +39,23 @@ RateLimit = Annotated[
 
 @practice.command("list")
 def list_() -> None:
-    """List the competitions: what is predicted, how it is scored, rows, and what is left of today's allowance.
+    """List the competitions: task, metric, rows, submissions left today (UTC), best private score and its rank.
 
-    Competitions marked with * are built in and made on first use.
+    Those marked with * are built in and made on first use. Other commands call them practice/SLUG.
     """
-    from rich.table import Column, Table
-
     from kagglerun.practice.competitions import Catalogue
     from kagglerun.practice.overview import overview
 
     paths = _paths()
-    name = Column("competition", no_wrap=True)
-    table = Table(name, "task", "metric", "train", "test", "left today", "best", "rank", box=None)
+    table = _table("competition", "task", "metric", "train", "test", "today", "best", "rank")
     for line in overview(paths, Catalogue(paths)):
         table.add_row(
-            f"practice/{line.slug}{'*' if line.is_built_in else ''}",
+            line.slug + ("*" if line.is_built_in else ""),
             line.task,
             line.metric,
             "-" if line.train_rows is None else str(line.train_rows),
             str(line.test_rows),
-            f"{line.left_today} of {line.daily}",
+            f"{line.left_today}/{line.daily}",
             line.best,
             line.rank,
         )
@@ -218,8 +217,6 @@ def add(
 @practice.command()
 def show(slug: Slug) -> None:
     """Show a competition and its submissions: scores on the public and private rows, and ranks."""
-    from rich.table import Table
-
     from kagglerun.practice.competitions import Catalogue
     from kagglerun.practice.overview import results
 
@@ -230,19 +227,14 @@ def show(slug: Slug) -> None:
     if not found:
         out.print("no submissions yet")
         return
-    table = Table("submission", "time (UTC)", "file", "message", "status", "public", "private", "rank", box=None)
+    table = _table("no.", "time (UTC)", "status", "public", "private", "rank", "file", "message")
     for line in found:
-        table.add_row(
-            str(line.ref),
-            line.time,
-            escape(line.file_name),
-            escape(line.message),
-            escape(line.status),
-            line.public,
-            line.private,
-            line.rank,
-        )
+        scores = (line.public, line.private, line.rank)
+        table.add_row(str(line.ref), line.time, line.status, *scores, escape(line.file_name), escape(line.message))
     out.print(table)
+    for line in found:
+        if line.error:
+            out.print(f"  {line.ref}: {escape(line.error)}")
 
 
 @practice.command()
@@ -282,6 +274,12 @@ def remove(slug: Slug) -> None:
     remove_competition(paths, name)
     forget_submissions(paths, name)
     out.print(f"practice/{name} removed")
+
+
+def _table(*names: str) -> Table:
+    from rich.table import Column, Table
+
+    return Table(*(Column(name, no_wrap=True) for name in names), box=None, pad_edge=False, header_style="bold")
 
 
 def _workspace() -> Workspace:

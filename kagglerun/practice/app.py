@@ -35,6 +35,7 @@ def create_app(host: Host) -> FastAPI:
     # Kaggle serves the calls under /v1 on its API's own host and under /api/v1 elsewhere.
     for prefix in ("/api/v1", "/v1"):
         app.include_router(routes.router, prefix=prefix)
+        app.include_router(routes.open_router, prefix=prefix)
     app.include_router(storage.router)
     app.add_api_route("/ping", lambda: {"server": "kagglerun practice"}, methods=["GET"])
     _answer_errors(app)

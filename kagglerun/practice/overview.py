@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from kagglerun.practice.competitions import Catalogue, Hosted, read_hosted
 from kagglerun.practice.leaderboard import rank_of, shown
 from kagglerun.practice.paths import PracticePaths
-from kagglerun.practice.state import Status, Store, Submission
+from kagglerun.practice.state import Store, Submission
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Result:
     file_name: str
     message: str
     status: str
+    error: str
     public: str
     private: str
     rank: str
@@ -80,10 +81,11 @@ def _line(paths: PracticePaths, catalogue: Catalogue, store: Store, slug: str, n
 def _result(hosted: Hosted, submission: Submission) -> Result:
     return Result(
         ref=submission.ref,
-        time=submission.time.strftime("%Y-%m-%d %H:%M"),
+        time=submission.time.strftime("%m-%d %H:%M"),
         file_name=submission.file_name,
         message=submission.description,
-        status=submission.status.lower() + (f": {submission.error}" if submission.status is Status.ERROR else ""),
+        status=submission.status.lower(),
+        error=submission.error or "",
         public="" if submission.public_score is None else shown(submission.public_score),
         private="" if submission.private_score is None else shown(submission.private_score),
         rank=_rank(hosted, submission.private_score),
@@ -94,4 +96,4 @@ def _rank(hosted: Hosted, score: float | None) -> str:
     if score is None or not hosted.paths.leaderboard.is_file():
         return ""
     rank, teams = rank_of(hosted, score)
-    return f"{rank} of {teams} (top {100 * rank / teams:.1f}%)"
+    return f"{rank}/{teams}"
