@@ -73,7 +73,8 @@ def as_error(error: Exception, asked: Asked) -> KagglerunError:
         return error
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _refusal(error.response, asked)
-    if isinstance(error, requests.RequestException | ConnectionError | TimeoutError | socket.gaierror):
+    broken = isinstance(error, requests.RequestException | ConnectionError | TimeoutError | socket.gaierror)
+    if broken and not isinstance(error, requests.exceptions.InvalidJSONError):
         return _unreachable(error, asked)
     return ConnectionFailed(
         f"{asked.server}'s answer about {asked.name} was not understood ({type(error).__name__})",

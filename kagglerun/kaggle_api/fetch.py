@@ -154,9 +154,17 @@ def _alone(paths: CompetitionPaths) -> Iterator[_Staging]:
             alone = False
         if not alone:
             raise DataError(f"{paths.slug} is being fetched right now", hint="wait until it is done")
-        yield staging
-        if not staging.part.exists() and not staging.replaced.exists():
-            shutil.rmtree(staging.folder, ignore_errors=True)
+        try:
+            yield staging
+        finally:
+            if not staging.part.exists() and not staging.replaced.exists():
+                shutil.rmtree(staging.folder, ignore_errors=True)
+                _remove_if_empty(paths.folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _download(
