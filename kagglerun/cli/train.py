@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kagglerun.cli.console import err, out
 from kagglerun.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def train(
@@ -30,27 +33,46 @@ def train(
     run_id = run or new_run_id(resolved)
     out.print(f"run {run_id}: {resolved.model.kind} on {resolved.competition}")
     try:
-        result = run_experiment(workspace, resolved, run_id, observer=_Progress())
+        with _progress() as bars:
+            result = run_experiment(workspace, resolved, run_id, observer=_Watcher(bars))
     except (RunStopped, KeyboardInterrupt):
-        err.print(f"stopped; go on with: kagglerun train {config} --run {run_id}", markup=False)
+        again = " ".join(["kagglerun train", config, *(overrides or ()), "--run", run_id])
+        err.print(f"stopped; go on with: {again}", markup=False)
         raise KeyboardInterrupt from None
     folds = " ".join(f"{score:.5f}" for score in result.fold_scores)
     out.print(f"OOF score {result.score:.5f}   folds {folds}   {result.seconds:.1f} s")
     out.print(f"next: kagglerun show {run_id}    or    kagglerun submit {run_id}", markup=False)
 
 
-class _Progress:
-    """One line an epoch, rewritten on a terminal; one line a fold."""
+def _progress() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+    )
+    return Progress(*columns, console=err)
+
+
+class _Watcher:
+    """A bar for the epochs (or trees) of the fold, and a line for each finished fold."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._task = bars.add_task("fold 0", total=None, values="")
 
     def epoch(self, fold: int, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
         """Show the epoch's values."""
         shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items() if name != "lr")
-        line = f"fold {fold}  step {epoch + 1}/{epochs}  {shown}"
-        err.print(line, end="\r" if err.is_terminal else "\n", markup=False)
+        self._bars.update(self._task, description=f"fold {fold}", completed=epoch + 1, total=epochs, values=shown)
 
     def fold(self, fold: int, n_folds: int, score: float) -> None:
         """Show the fold's score."""
-        out.print(f"fold {fold} of {n_folds}: {score:.5f}{' ' * 60 if err.is_terminal else ''}")
+        self._bars.console.print(f"fold {fold}: {score:.5f}")
+        self._bars.reset(self._task, description=f"fold {min(fold + 1, n_folds - 1)}", values="")
 
     def should_stop(self) -> bool:
         """Ctrl-C arrives as KeyboardInterrupt."""
