@@ -293,11 +293,6 @@ class StudyPaths:
         return self.folder / "plots"
 
     @property
-    def parent(self) -> Path:
-        """Id of the study's parent run in MLflow."""
-        return self.folder / "parent.json"
-
-    @property
     def workers_log(self) -> Path:
         """What the workers of a sweep in the foreground printed."""
         return self.folder / "workers.log"

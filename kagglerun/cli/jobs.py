@@ -56,7 +56,8 @@ def _print_table(found: list[JobInfo]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("job", "what", "state", "progress", "started", "heartbeat"):
-        table.add_column(name, overflow="fold", no_wrap=name not in ("what", "progress"))
+        wraps = name in ("what", "progress")
+        table.add_column(name, no_wrap=not wraps, min_width=12 if wraps else None)
     for job in found:
         style = _STYLES[job.state]
         state = f"[{style}]{job.state}[/]" if style else str(job.state)

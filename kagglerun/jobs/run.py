@@ -35,6 +35,7 @@ from kagglerun.jobs.records import (
 from kagglerun.workspace import JobPaths
 
 HEARTBEAT_SECONDS = 2.0
+PROGRESS_SECONDS = 10.0
 STOP_SECONDS = 30.0
 STOPPED_EXIT_CODE = 130
 READY = b"ready"
@@ -66,15 +67,25 @@ class JobReporter:
         self._numbers: Mapping[str, Any] = {}
         # Re-entrant: a signal handler may write the last word while the main thread writes a heartbeat.
         self._lock = threading.RLock()
+        self._said_at = time.monotonic()
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self._paths.job_id
 
     def say(self, text: str) -> None:
         """Write one line with the time of day to the log."""
         sys.stdout.write(f"{time.strftime('%H:%M:%S')} {text}\n")
         sys.stdout.flush()
+        self._said_at = time.monotonic()
 
     def progress(self, text: str, numbers: Mapping[str, Any]) -> None:
-        """Keep what the next heartbeat writes."""
+        """Keep what the next heartbeat writes; the log gets a line now and then."""
+        changed = text != self._text
         self._text, self._numbers = text, dict(numbers)
+        if changed and time.monotonic() - self._said_at >= PROGRESS_SECONDS:
+            self.say(text)
 
     @property
     def stop_requested(self) -> bool:
@@ -126,7 +137,12 @@ class JobReporter:
         write_status(self._paths, status, durable)
 
 
-_current: Reporter | None = None
+_current: JobReporter | None = None
+
+
+def current_job_id() -> str | None:
+    """Id of the job that this process is; None when it is none."""
+    return _current.job_id if _current else None
 
 
 def current() -> Reporter:

@@ -1,0 +1,151 @@
+"""`kagglerun sweep`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kagglerun.cli.console import err, out
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from kagglerun.sweep.study import StudySpec
+    from kagglerun.workspace import StudyPaths, Workspace
+
+_ENVIRONMENT = (
+    "KAGGLERUN_MLFLOW_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
+"""What runs read from the environment: a resume from another shell needs it too."""
+
+
+def sweep(
+    config: Annotated[str, typer.Argument(help="The config: a file, or a name in sweeps/.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Changes to the config, e.g. sweep.trials=20 competition=titanic")
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", "-F", help="Stay in this terminal; Ctrl-C saves and stops.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Follow the job until it ends; Ctrl-C leaves it running.")
+    ] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin another study even if one of this name exists.")] = False,
+    objective: Annotated[
+        str | None, typer.Option(hidden=True, help="What a trial does, as package.module:Class; for tests.")
+    ] = None,
+) -> None:
+    """Search for a better config: an Optuna study whose trials are runs over all folds.
+
+    Starts a detached job, which survives logout and kill -9, and returns at once. The same command again goes
+    on with the study; with a larger sweep.trials=N it adds trials. Ctrl-C, `kagglerun stop` and a power cut lose no
+    finished trial.
+    """
+    from kagglerun.config.load import load_config
+    from kagglerun.sweep.objective import EXPERIMENT
+    from kagglerun.sweep.study import prepare_study
+    from kagglerun.workspace import Workspace
+
+    workspace = Workspace.find()
+    parsed = load_config(workspace.config_file(config), overrides or ())
+    paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
+    if _is_finished(paths, spec):
+        return
+    if foreground:
+        _run_here(workspace, paths)
+    else:
+        _launch(workspace, spec, follow)
+
+
+def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
+    """Whether nothing is left to do; then say so."""
+    from kagglerun.sweep.progress import n_complete
+    from kagglerun.sweep.trials import best_trial, read_trials
+
+    trials = read_trials(paths)
+    done, wanted = n_complete(trials), spec.config.sweep.trials
+    best = best_trial(trials, spec.greater_is_better)
+    if best is None or done < wanted or not all(trial.is_finished for trial in trials):
+        return False
+    out.print(f"the study {spec.name} has its {done} trials; best {best.value:.5g}: run {spec.run_id(best.number)}")
+    out.print(f"more trials: the same command with sweep.trials={done + wanted}; another study: --new")
+    return True
+
+
+def _launch(workspace: Workspace, spec: StudySpec, follow: bool) -> None:
+    from kagglerun.cli.logs import exit_code, show_until_end
+    from kagglerun.jobs.launch import launch
+
+    job = launch(
+        workspace,
+        f"sweep-{spec.name}",
+        ["kagglerun.sweep.coordinator", spec.slug, spec.name],
+        what=f"sweep {spec.name} ({spec.config.sweep.trials} trials)",
+        environment=_ENVIRONMENT,
+    )
+    out.print(f"started [bold]{job.job_id}[/], which goes on when you log out")
+    if follow:
+        raise typer.Exit(exit_code(show_until_end(job, 1000)))
+    out.print(f"  kagglerun logs -f {job.job_id}    follow it")
+    out.print("  kagglerun jobs    how all jobs stand")
+    out.print(f"  kagglerun stop {job.job_id}    end it; `kagglerun resume` goes on")
+
+
+def _run_here(workspace: Workspace, paths: StudyPaths) -> None:
+    from kagglerun.sweep.coordinator import run_study
+
+    with out.status("starting") as status:
+        terminal = _Terminal(status)
+        with terminal.signals():
+            finished = run_study(workspace, paths, terminal)
+    if not finished:
+        err.print("stopped; the same command goes on")
+        raise typer.Exit(130)
+
+
+class _Terminal:
+    """Shows a sweep in this terminal. The first Ctrl-C asks it to end, the second ends it at once."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+        self._asked = False
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether Ctrl-C or SIGTERM came."""
+        return self._asked
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        out.print(text, markup=False)
+
+    def progress(self, text: str, numbers: Mapping[str, Any]) -> None:
+        """Show the line that changes, with the time left."""
+        from rich.markup import escape
+
+        from kagglerun.cli.jobs import duration
+
+        eta = numbers.get("eta_seconds")
+        self._status.update(escape(text) + (f"  about {duration(eta)} left" if eta else ""))
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Take Ctrl-C and SIGTERM as requests to end."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, *_: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True

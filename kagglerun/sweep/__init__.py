@@ -1,0 +1,1 @@
+"""Sweeps: one coordinator owns a study; workers execute its trials."""

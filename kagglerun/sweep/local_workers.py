@@ -1,0 +1,212 @@
+"""Workers that are processes on this machine.
+
+`python -m kagglerun.sweep.local_workers OBJECTIVE PARENT` is one of them (see `worker_process`). It keeps its
+imports from trial to trial and speaks JSON, one object a line, over pipes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from kagglerun.sweep.objective import TrialScore, TrialTask
+from kagglerun.sweep.worker_process import main, task_to_json
+from kagglerun.sweep.workers import (
+    EpochDone,
+    Event,
+    FoldDone,
+    TrialDone,
+    TrialFailed,
+    TrialInterrupted,
+    WorkerLost,
+)
+from kagglerun.workspace import Workspace
+
+_BLOCK_BYTES = 1 << 16
+_CLOSE_SECONDS = 5.0
+
+
+class LocalWorkers:
+    """Worker processes, started when there is work for them, replaced when they die.
+
+    Args:
+        workspace: where runs are written.
+        objective: dotted path of what a trial does.
+        count: largest number of processes.
+        lock: descriptor of the study's lock, which workers inherit; None without.
+        log: file for what they print; None is standard error.
+    """
+
+    def __init__(
+        self, workspace: Workspace, objective: str, count: int, lock: int | None = None, log: IO[bytes] | None = None
+    ) -> None:
+        self._workspace = workspace
+        self._objective = objective
+        self._count = count
+        self._lock = lock
+        self._log = log
+        self._devices = visible_devices() if count > 1 else []
+        self._selector = selectors.DefaultSelector()
+        self._workers: dict[int, _Worker] = {}
+
+    @property
+    def free(self) -> int:
+        """Processes without a task, and those that may still be started."""
+        return self._count - sum(worker.number is not None for worker in self._workers.values())
+
+    def submit(self, task: TrialTask) -> None:
+        """Give a task to an idle process, or to a new one."""
+        idle = [worker for worker in self._workers.values() if worker.number is None]
+        (idle[0] if idle else self._start()).give(task)
+
+    def wait(self, seconds: float) -> Sequence[Event]:
+        """Events of all processes; a process that has died gives one WorkerLost unless it was idle and ready."""
+        events: list[Event] = []
+        # Asked before the pipes are: what a process wrote before it died is then in its pipe.
+        dead = [worker for worker in self._workers.values() if worker.is_dead()]
+        readable: list[_Worker] = [key.data for key, _ in self._selector.select(0 if dead else seconds)]
+        for worker in readable:
+            events += worker.read()
+        # A process that a worker left behind may keep its pipe open, so the end of the pipe alone is no proof.
+        for worker in list(self._workers.values()):
+            if worker.is_gone or (worker in dead and worker not in readable):
+                events += self._bury(worker)
+        return events
+
+    def ask_to_stop(self) -> None:
+        """Ask all tasks to end; see `wait` for their TrialInterrupted."""
+        for worker in self._workers.values():
+            worker.send({"stop": True})
+
+    def close(self) -> None:
+        """End all processes at once; those without a task have a moment to leave by themselves."""
+        for worker in self._workers.values():
+            worker.end()
+        self._workers.clear()
+        self._selector.close()
+
+    def _start(self) -> _Worker:
+        slot = next(slot for slot in range(self._count) if slot not in self._workers)
+        environment = {**os.environ, "KAGGLERUN_WORKSPACE": str(self._workspace.root), "PYTHONUNBUFFERED": "1"}
+        if len(self._devices) > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = self._devices[slot % len(self._devices)]
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "kagglerun.sweep.local_workers", self._objective, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment,
+            pass_fds=() if self._lock is None else (self._lock,),
+        )
+        worker = _Worker(slot, process)
+        self._workers[slot] = worker
+        self._selector.register(worker.output, selectors.EVENT_READ, worker)
+        return worker
+
+    def _bury(self, worker: _Worker) -> list[Event]:
+        self._selector.unregister(worker.output)
+        del self._workers[worker.slot]
+        reason = worker.end()
+        if worker.number is None and worker.was_ready:
+            return []
+        return [WorkerLost(worker.number, reason, worker.was_ready)]
+
+
+class _Worker:
+    """The coordinator's end of one process."""
+
+    def __init__(self, slot: int, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.slot = slot
+        self.number: int | None = None
+        self.was_ready = False
+        self.is_gone = False
+        self.output = process.stdout
+        self._input = process.stdin
+        self._process = process
+        self._unread = b""
+
+    def give(self, task: TrialTask) -> None:
+        self.number = task.number
+        self.send({"task": task_to_json(task)})
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        # A process that has died is noticed where its output ends.
+        with contextlib.suppress(BrokenPipeError):
+            self._input.write(json.dumps(message).encode() + b"\n")
+            self._input.flush()
+
+    def read(self) -> list[Event]:
+        """What it said since; `is_gone` turns true where its output ends."""
+        block = os.read(self.output.fileno(), _BLOCK_BYTES)
+        self.is_gone = not block
+        *lines, self._unread = (self._unread + block).split(b"\n")
+        return [event for line in lines if (event := self._event(json.loads(line))) is not None]
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
+
+    def end(self) -> str:
+        """End the process, by the end of its input if it is idle, and say how it ended."""
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
+        if self.number is not None and not self.is_gone:
+            self._process.kill()
+        try:
+            code = self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self.output.close()
+        if code >= 0:
+            return f"ended with code {code}"
+        note = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-code).name}{note}"
+
+    def _event(self, said: dict[str, Any]) -> Event | None:
+        match said.pop("event"):
+            case "ready":
+                self.was_ready = True
+                return None
+            case "epoch":
+                return EpochDone(**said)
+            case "fold":
+                return FoldDone(**said)
+        self.number = None
+        return _end_of_trial(said)
+
+
+def _end_of_trial(said: dict[str, Any]) -> Event:
+    number = said["number"]
+    if "value" in said:
+        return TrialDone(number, TrialScore(said["value"], tuple(said["fold_scores"]), said["seconds"]))
+    if "kind" in said:
+        return TrialFailed(number, said["kind"], said["message"])
+    return TrialInterrupted(number)
+
+
+def visible_devices() -> list[str]:
+    """GPUs that workers may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [device.strip() for device in named.split(",") if device.strip()]
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return []  # no driver, no GPU
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

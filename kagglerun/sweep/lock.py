@@ -1,0 +1,92 @@
+"""One coordinator a study.
+
+The lock is one of the file system, inherited by the workers: it is free once the coordinator and all of them
+are gone, however they went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from kagglerun.errors import JobError
+from kagglerun.jobs.process import identity, is_alive
+from kagglerun.workspace import StudyPaths
+
+_ORPHANS_SECONDS = 30.0
+_POLL_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def study_lock(paths: StudyPaths, job_id: str | None) -> Iterator[int]:
+    """Be the study's one coordinator.
+
+    Workers inherit the descriptor that is yielded, so a coordinator that follows one that was killed waits
+    here until the last of its workers is gone.
+
+    Raises:
+        JobError: another coordinator works on the study.
+    """
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + _ORPHANS_SECONDS
+        while not _try_lock(descriptor):
+            if _owner_is_alive(paths) or time.monotonic() > deadline:
+                raise _locked(paths)
+            time.sleep(_POLL_SECONDS)
+        owner = {"pid": os.getpid(), "identity": identity(os.getpid()), "job": job_id}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)  # closed, not unlocked: a worker that still lives keeps the lock
+
+
+def refuse_if_locked(paths: StudyPaths) -> None:
+    """Say who works on the study, if somebody does.
+
+    Raises:
+        JobError: a coordinator works on it.
+    """
+    if not paths.lock.exists():
+        return
+    with paths.lock.open("r+b") as stream:
+        if not _try_lock(stream.fileno()) and _owner_is_alive(paths):
+            raise _locked(paths)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(paths: StudyPaths) -> dict[str, Any]:
+    try:
+        owner = json.loads(paths.lock.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _owner_is_alive(paths: StudyPaths) -> bool:
+    owner = _owner(paths)
+    return bool(owner) and is_alive(int(owner["pid"]), str(owner["identity"]))
+
+
+def _locked(paths: StudyPaths) -> JobError:
+    owner = _owner(paths)
+    job = owner.get("job")
+    who = f"the job {job}" if job else f"process {owner.get('pid', 'unknown')}"
+    return JobError(
+        f"{who} works on the study {paths.name} already",
+        hint=f"kagglerun logs -f {job}    or: kagglerun stop {job}" if job else "wait for it, or end it with Ctrl-C",
+    )

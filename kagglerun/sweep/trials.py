@@ -1,0 +1,134 @@
+"""The trials of a study on disk: one JSON file each, the truth from which everything else is made again.
+
+A trial's file is written when it is proposed, and again, before anything depends on it, when it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from itertools import takewhile
+from typing import Any
+
+from kagglerun.errors import JobError
+from kagglerun.files import read_json, write_json
+from kagglerun.workspace import StudyPaths
+
+
+class TrialState(StrEnum):
+    """Optuna's names."""
+
+    RUNNING = "RUNNING"
+    """Proposed and not ended: in work, or waiting to be continued."""
+    COMPLETE = "COMPLETE"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial failed.
+
+    Attributes:
+        kind: the error's class, e.g. "NonFiniteLoss".
+        message: one line.
+    """
+
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: counted from 0.
+        params: config key to proposed value; keys whose condition does not hold are left out.
+        state: how it stands.
+        value: the run's score, when complete.
+        fold_scores: the metric of each fold, when complete; None where it is not a finite number.
+        seconds: time the run took over all attempts, when complete.
+        losses: how often its worker died.
+        failure: why it failed.
+    """
+
+    number: int
+    params: Mapping[str, Any]
+    state: TrialState = TrialState.RUNNING
+    value: float | None = None
+    fold_scores: tuple[float | None, ...] = ()
+    seconds: float | None = None
+    losses: int = 0
+    failure: Failure | None = field(default=None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self.state is not TrialState.RUNNING
+
+
+def write_trial(paths: StudyPaths, trial: Trial) -> None:
+    """Write a trial's file; it is on disk when this returns."""
+    write_json(paths.trial(trial.number), asdict(trial))
+
+
+def read_trials(paths: StudyPaths) -> list[Trial]:
+    """All trials of a study, by number.
+
+    Raises:
+        JobError: a file is damaged or missing.
+    """
+    files = sorted(paths.trials.glob("[0-9]*.json"), key=lambda path: int(path.stem))
+    if [int(path.stem) for path in files] != list(range(len(files))):
+        raise JobError(f"trials are missing in {paths.trials}", hint="put them back, or start with --new")
+    return [_parse(paths, number) for number in range(len(files))]
+
+
+def _parse(paths: StudyPaths, number: int) -> Trial:
+    path = paths.trial(number)
+    try:
+        values = read_json(path)
+        failure = Failure(**values.pop("failure")) if values["failure"] else values.pop("failure")
+        state = TrialState(values.pop("state"))
+        fold_scores = tuple(values.pop("fold_scores"))
+        return Trial(**values, state=state, fold_scores=fold_scores, failure=failure)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise JobError(f"{path} is damaged: {error}", hint="put it back, or start with --new") from error
+
+
+def told(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials whose results count so far: those that ended before the first one that has not."""
+    return list(takewhile(lambda trial: trial.is_finished, trials))
+
+
+def trailing_failures(trials: Sequence[Trial]) -> list[Trial]:
+    """The failed trials at the end of those told, in order."""
+    failed = list(takewhile(lambda trial: trial.state is TrialState.FAIL, reversed(told(trials))))
+    return failed[::-1]
+
+
+def is_wanted(trials: Sequence[Trial], lag: int, wanted: int) -> bool:
+    """Whether one more trial is to be proposed now.
+
+    Trial n needs the results of 0..n-lag; and it is wanted only when the study would not reach its number of
+    complete trials even if all trials in work succeed. Both follow from the results in order alone, never from
+    when they came.
+
+    Args:
+        trials: all trials so far.
+        lag: the study's lag.
+        wanted: number of complete trials that the study is to have.
+    """
+    known = told(trials)
+    complete = sum(trial.state is TrialState.COMPLETE for trial in known)
+    in_work = len(trials) - len(known)
+    return in_work < lag and complete + in_work < wanted
+
+
+def best_trial(trials: Sequence[Trial], greater_is_better: bool) -> Trial | None:
+    """The complete trial with the best value; the first of equal ones."""
+    complete = [trial for trial in trials if trial.value is not None]
+    sign = -1.0 if greater_is_better else 1.0
+    return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
