@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zipfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
+from pyarrow import parquet
 
 from kagglerun.config.card import Card
 from kagglerun.data.image_files import find_images
@@ -120,17 +123,27 @@ def read_table(path: Path, text: Iterable[str] = ()) -> pd.DataFrame:
     Raises:
         DataError: there is no such file, it is not a table, empty or damaged.
     """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}", hint="kagglerun fetch SLUG")
-    try:
+    with _table_errors(path):
         if path.name.lower().endswith(".parquet"):
             return _as_text(pd.read_parquet(path), text)
         return _read_csv(path, set(text))
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path} is empty", hint="fetch the competition again") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, gzip.BadGzipFile, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path} cannot be read as a table: {reason}", hint="fetch the competition again") from error
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """Names of a table's columns.
+
+    Raises:
+        DataError: see `read_table`.
+    """
+    with _table_errors(path):
+        if path.name.lower().endswith(".parquet"):
+            return tuple(map(str, parquet.read_schema(path).names))
+        for encoding in ("utf-8", "latin-1"):
+            try:
+                return tuple(pd.read_csv(path, sep=_separator(path, encoding), encoding=encoding, nrows=0).columns)
+            except UnicodeDecodeError:
+                continue
+    raise AssertionError("every byte is Latin-1")
 
 
 def read_alike(files: Sequence[Path]) -> list[pd.DataFrame]:
@@ -172,6 +185,20 @@ def row_keys(frame: pd.DataFrame, ids: Iterable[str]) -> pd.Index[Any]:
     """Ids of each row as text, so that tables compare whatever types their ids were read as."""
     columns = [frame[name].map(str) for name in ids]
     return pd.Index(columns[0]) if len(columns) == 1 else pd.MultiIndex.from_arrays(columns)
+
+
+@contextmanager
+def _table_errors(path: Path) -> Iterator[None]:
+    """Turn whatever is wrong with a file into a DataError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}", hint="kagglerun fetch SLUG") from None
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path} is empty", hint="fetch the competition again") from None
+    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path} cannot be read as a table: {reason}", hint="fetch the competition again") from error
 
 
 def _read_csv(path: Path, text: set[str]) -> pd.DataFrame:

@@ -1,0 +1,142 @@
+"""What is being found out: values with their evidence, and questions that only the user can answer."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Literal, TypeVar, cast
+
+import numpy as np
+
+from kagglerun.config.card import Card, CardFiles, CardLimits, Evidence, Unresolved
+
+T = TypeVar("T")
+
+
+class Findings:
+    """A card in the making.
+
+    A field that the user wrote stays as it is. It is the user's when it has no evidence, or holds another value than
+    the one its evidence gives. Fields of `files` and `limits` are named with a point: `files.train_table`.
+
+    Args:
+        slug: the competition's slug.
+        source: "kaggle" or "practice".
+        written: the card as it was found on disk, None when there is none.
+    """
+
+    def __init__(self, slug: str, source: str, written: Card | None) -> None:
+        self._slug = slug
+        self._source = source
+        self._written = written or Card(slug=slug)
+        self._values: dict[str, Any] = {}
+        self._evidence: dict[str, Evidence] = {}
+        self._unresolved: dict[str, Unresolved] = {}
+
+    def settle(self, field: str, value: T, because: str) -> T:
+        """Give a field the value that was inferred, unless the user wrote another.
+
+        Returns:
+            The value that holds.
+        """
+        if self.is_written(field):
+            self._values[field] = _value_of(self._written, field)
+        else:
+            self._values[field] = value
+            self._evidence[field] = Evidence(value=plain(value), because=because)
+        return cast(T, self._values[field])
+
+    def ask(self, field: str, because: str, fill_in: str) -> None:
+        """Note that a field could not be inferred, unless the user wrote it."""
+        if self.take(field) is None:
+            self._unresolved.setdefault(field, Unresolved(field=field, because=because, fill_in=fill_in))
+
+    def doubt(self, field: str, because: str, fill_in: str) -> None:
+        """Take back what was settled, and ask."""
+        self._values.pop(field, None)
+        self._evidence.pop(field, None)
+        self.ask(field, because, fill_in)
+
+    def keep(self, field: str) -> Any:
+        """Keep what an earlier look found, or what the user wrote.
+
+        Returns:
+            The value that holds, None when there is none.
+        """
+        evidence = self._written.evidence.get(field)
+        if evidence is not None:
+            return self.settle(field, _value_of(self._written, field), evidence.because)
+        return self.take(field)
+
+    def take(self, field: str) -> Any:
+        """What the user wrote for a field that nothing is inferred for; None when nothing."""
+        if self.is_written(field):
+            self._values[field] = _value_of(self._written, field)
+            return self._values[field]
+        return None
+
+    def take_text(self, field: str) -> str | None:
+        """`take` for a field that holds one text."""
+        return cast("str | None", self.take(field))
+
+    def is_written(self, field: str) -> bool:
+        """Whether the user wrote the field."""
+        value = _value_of(self._written, field)
+        if value == _value_of(Card(slug=self._slug), field):
+            return False
+        evidence = self._written.evidence.get(field)
+        return evidence is None or evidence.value != plain(value)
+
+    def card(self) -> Card:
+        """The card with everything found so far; user's fields that no rule touched are kept too."""
+        for field in _FIELDS:
+            if field not in self._values:
+                self.take(field)
+        top = {field: value for field, value in self._values.items() if "." not in field}
+        source: Literal["kaggle", "practice"] = "practice" if self._source == "practice" else "kaggle"
+        return Card(
+            **{
+                **top,
+                "slug": self._slug,
+                "source": source,
+                "files": CardFiles(**self._part("files")),
+                "limits": CardLimits(**self._part("limits")),
+                "evidence": self._evidence,
+                "unresolved": tuple(self._unresolved.values()),
+            }
+        )
+
+    def _part(self, name: str) -> dict[str, Any]:
+        return {
+            field.removeprefix(f"{name}."): value
+            for field, value in self._values.items()
+            if field.startswith(f"{name}.")
+        }
+
+
+def plain(value: Any) -> Any:
+    """A value as YAML keeps it: lists, texts, numbers."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return value
+
+
+def _value_of(card: Card, field: str) -> Any:
+    value: Any = card
+    for part in field.split("."):
+        value = getattr(value, part)
+    return value
+
+
+_FIELDS = (
+    *(
+        name
+        for name in Card.model_fields
+        if name not in {"slug", "source", "files", "limits", "evidence", "unresolved"}
+    ),
+    *(f"files.{name}" for name in CardFiles.model_fields),
+    *(f"limits.{name}" for name in CardLimits.model_fields),
+)
