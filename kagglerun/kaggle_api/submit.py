@@ -1,12 +1,13 @@
 """Sending a submission so that no slot is spent twice and no failure looks like a success.
 
-Every submission carries a mark in its description: the start of the file's SHA-256. After a lost reply the list
-of submissions is read back and searched for the mark before anything else happens.
+Every submission carries two marks in its description: the start of the file's SHA-256, by which the same file is
+known again, and one of the attempt, for which the list of submissions is searched after a lost reply.
 """
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,20 +29,21 @@ def mark_of(sha256: str) -> str:
 
 
 def describe(message: str, sha256: str, run_id: str | None = None) -> str:
-    """The description of a submission: the user's words, the run and the file's mark."""
+    """The description of one attempt: the user's words, then the run, the file's mark and the attempt's own."""
     run = f"run:{run_id} " if run_id else ""
     words = " ".join(message.split())[:_LONGEST_MESSAGE]
-    return f"{words} [{run}{mark_of(sha256)}]".strip()
+    return f"{words} [{run}{mark_of(sha256)} try:{uuid.uuid4().hex[:8]}]".strip()
 
 
 def find_sent(client: KaggleClient, slug: str, sha256: str) -> SubmissionRecord | None:
-    """The submission with this very file, if the server has one.
+    """The submission with this very file, if the server has one. One that could not be scored does not count.
 
     Raises:
         KaggleError: the list could not be read.
     """
     mark = mark_of(sha256)
-    return next((item for item in client.submissions(slug) if mark in item.description), None)
+    scored = (item for item in client.submissions(slug) if item.state is not SubmissionState.ERROR)
+    return next((item for item in scored if mark in item.description), None)
 
 
 def send(
@@ -49,7 +51,6 @@ def send(
     slug: str,
     file: Path,
     description: str,
-    sha256: str,
     read_back_seconds: Sequence[float] = READ_BACK_SECONDS,
 ) -> SubmissionRecord:
     """Upload a file and create a submission from it. Nothing is repeated that could spend a second slot.
@@ -58,8 +59,7 @@ def send(
         client: where the competition is.
         slug: the competition.
         file: the submission file.
-        description: from `describe`.
-        sha256: hex digest of the file.
+        description: from `describe`, afresh for each attempt.
         read_back_seconds: waits before each look at the list after a lost reply.
 
     Returns:
@@ -73,10 +73,10 @@ def send(
     try:
         ref = client.submit(slug, file, description)
     except ConnectionFailed as error:
-        return _after_lost_reply(client, slug, file, sha256, read_back_seconds, error)
+        return _after_lost_reply(client, slug, file, description, read_back_seconds, error)
     if ref:
         return _by_ref(client, slug, ref, file, description)
-    return _read_back(client, slug, file, sha256, read_back_seconds)
+    return _read_back(client, slug, file, description, read_back_seconds)
 
 
 def wait_for_score(
@@ -96,10 +96,9 @@ def wait_for_score(
         waiting: told the seconds waited so far, before each further wait.
 
     Returns:
-        The submission, complete; still pending when the time is over.
+        The submission: complete, or in error when the file could not be scored; pending when the time is over.
 
     Raises:
-        KaggleError: the server could not score the file; the message carries its reason.
         ConnectionFailed: the server could not be asked until the time was over.
     """
     begin, pause = time.monotonic(), _FIRST_POLL_SECONDS
@@ -107,12 +106,7 @@ def wait_for_score(
         waited = time.monotonic() - begin
         try:
             record = client.submission(slug, ref)
-            if record.state is SubmissionState.ERROR:
-                raise KaggleError(
-                    f"submission {ref} to {slug} could not be scored: {record.error or 'no reason given'}",
-                    hint="correct the file; it does not count against the allowance on Kaggle",
-                )
-            if record.state is SubmissionState.COMPLETE or waited >= timeout_seconds:
+            if record.state is not SubmissionState.PENDING or waited >= timeout_seconds:
                 return record
         except ConnectionFailed:
             if waited >= timeout_seconds:
@@ -123,11 +117,25 @@ def wait_for_score(
         pause = min(pause * 1.6, _LONGEST_POLL_SECONDS)
 
 
+def require_scored(record: SubmissionRecord, slug: str) -> SubmissionRecord:
+    """The record itself, unless the server could not score the file.
+
+    Raises:
+        KaggleError: it could not; the message carries its reason.
+    """
+    if record.state is SubmissionState.ERROR:
+        raise KaggleError(
+            f"submission {record.ref} to {slug} could not be scored: {record.error or 'no reason given'}",
+            hint="correct the file and submit again; on Kaggle this one does not count against the allowance",
+        )
+    return record
+
+
 def _after_lost_reply(
-    client: KaggleClient, slug: str, file: Path, sha256: str, waits: Sequence[float], lost: ConnectionFailed
+    client: KaggleClient, slug: str, file: Path, description: str, waits: Sequence[float], lost: ConnectionFailed
 ) -> SubmissionRecord:
     try:
-        return _read_back(client, slug, file, sha256, waits)
+        return _read_back(client, slug, file, description, waits)
     except ConnectionFailed:
         raise ConnectionFailed(
             f"{lost.message}; it is not known whether {file.name} became a submission to {slug}",
@@ -135,13 +143,16 @@ def _after_lost_reply(
         ) from None
 
 
-def _read_back(client: KaggleClient, slug: str, file: Path, sha256: str, waits: Sequence[float]) -> SubmissionRecord:
+def _read_back(
+    client: KaggleClient, slug: str, file: Path, description: str, waits: Sequence[float]
+) -> SubmissionRecord:
     """Look for the submission in the server's list, a few times, since a list may lag behind."""
+    attempt = description[description.rindex("try:") :]
     for wait in waits:
         time.sleep(wait)
-        found = find_sent(client, slug, sha256)
-        if found is not None:
-            return found
+        found = [item for item in client.submissions(slug) if attempt in item.description]
+        if found:
+            return found[0]
     raise UploadFailed(
         f"{file.name} did not become a submission to {slug}: it is not in the list of submissions",
         hint="run the same command again: it looks at the list before it sends anything",

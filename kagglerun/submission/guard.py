@@ -136,7 +136,9 @@ def _check_ids(table: pd.DataFrame, sample: pd.DataFrame, ids: list[str]) -> Non
     missing, unknown = wanted[~wanted.isin(have)], have[~have.isin(wanted)]
     for problem, rows in (("there twice", twice), ("missing", missing), ("not in the sample submission", unknown)):
         if len(rows):
-            raise SubmissionInvalid(f"{_id_count(len(rows), ids)} {problem}, the first is {rows.iloc[0]!r}{counts}")
+            raise SubmissionInvalid(
+                f"{_counted(len(rows), '/'.join(ids))} {problem}, the first is {rows.iloc[0]!r}{counts}"
+            )
     if counts:
         raise SubmissionInvalid(count)
     different = np.flatnonzero(have.to_numpy() != wanted.to_numpy())
@@ -152,17 +154,13 @@ def _id_keys(table: pd.DataFrame, ids: list[str]) -> pd.Series[Any]:
     return pd.Series([" / ".join(row) for row in zip(*(table[name] for name in ids), strict=True)], dtype=object)
 
 
-def _id_count(count: int, ids: list[str]) -> str:
-    return f"1 {'/'.join(ids)} is" if count == 1 else f"{count} {'/'.join(ids)} are"
-
-
 def _check_values(table: pd.DataFrame, sample: pd.DataFrame, card: Card) -> Iterator[str]:
     """Refuse values the metric does not take; yield what is only odd."""
     columns = list(card.submission_columns)
     for name in columns:
         gone = table[name].str.strip().str.casefold().isin(_MISSING)
         if gone.any() and not _is_a_label(table[name][gone].iloc[0], card):
-            raise SubmissionInvalid(f"{int(gone.sum())} values of {name!r} are missing, the first in {_place(gone)}")
+            raise SubmissionInvalid(f"{_count(gone, name)} missing, the first in {_place(gone)}")
     assert card.metric is not None
     kind = metrics.get(card.metric).prediction
     if kind is PredictionKind.LABEL and card.task in (Task.BINARY, Task.MULTICLASS):
@@ -185,7 +183,7 @@ def _check_labels(table: pd.DataFrame, sample: pd.DataFrame, card: Card) -> None
         unknown = ~table[name].isin(known)
         if unknown.any():
             raise SubmissionInvalid(
-                f"{int(unknown.sum())} values of {name!r} are no class, the first is "
+                f"{_count(unknown, name)} no class, the first is "
                 f"{table[name][unknown].iloc[0]!r} in {_place(unknown)}; classes: {_quoted(list(known))}"
             )
 
@@ -195,8 +193,7 @@ def _numbers(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     wrong = ~np.isfinite(values)
     if wrong.any():
         raise SubmissionInvalid(
-            f"{int(wrong.sum())} values of {name!r} are no finite numbers, the first is "
-            f"{column[wrong].iloc[0]!r} in {_place(wrong)}"
+            f"{_count(wrong, name)} no finite number, the first is {column[wrong].iloc[0]!r} in {_place(wrong)}"
         )
     return values
 
@@ -206,8 +203,8 @@ def _check_probabilities(numbers: pd.DataFrame, card: Card) -> Iterator[str]:
         outside = (numbers[name] < 0) | (numbers[name] > 1)
         if outside.any():
             raise SubmissionInvalid(
-                f"{int(outside.sum())} values of {name!r} are no probabilities from 0 to 1, the first is "
-                f"{numbers[name][outside].iloc[0]!r} in {_place(outside)}"
+                f"{_count(outside, name)} no probability from 0 to 1, the first is "
+                f"{numbers[name][outside].iloc[0]:g} in {_place(outside)}"
             )
     if card.task in (Task.BINARY, Task.MULTICLASS) and numbers.shape[1] > 1:
         furthest = float((numbers.sum(axis=1) - 1).abs().max())
@@ -219,6 +216,14 @@ def _constant(predicted: pd.DataFrame) -> Iterator[str]:
     for name in predicted.columns:
         if len(predicted) > 1 and predicted[name].nunique() == 1:
             yield f"every value of {name!r} is {predicted[name].iloc[0]}"
+
+
+def _count(mask: pd.Series[bool], name: str) -> str:
+    return _counted(int(mask.sum()), name)
+
+
+def _counted(count: int, name: str) -> str:
+    return f"1 value of {name!r} is" if count == 1 else f"{count} values of {name!r} are"
 
 
 def _place(mask: pd.Series[bool]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from kagglerun.errors import DataError, SubmissionRefused
 from kagglerun.files import disk_full_named, write_text
-from kagglerun.kaggle_api.records import SubmissionRecord
+from kagglerun.kaggle_api.records import SubmissionRecord, SubmissionState
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class LedgerEntry:
         file: where it was.
         run_id: the run it came from; None for a file of the user's.
         description: the message sent with it.
-        state: sending: about to be sent; sent: the server has it; failed: no submission was made.
+        state: sending: about to be sent; sent: the server has it; failed: no submission was made,
+            or it could not be scored.
         time: ISO 8601, UTC.
         ref: the server's number for it.
         public_score: score on the public part.
@@ -50,10 +51,10 @@ class LedgerEntry:
     error: str | None = None
 
     def after(self, record: SubmissionRecord) -> LedgerEntry:
-        """The entry once the server has the submission."""
+        """The entry once the server has the submission, or has scored it."""
         return replace(
             self,
-            state="sent",
+            state="failed" if record.state is SubmissionState.ERROR else "sent",
             ref=record.ref,
             public_score=record.public_score,
             private_score=record.private_score,

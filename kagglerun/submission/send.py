@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kagglerun.config.card import Card
-from kagglerun.errors import AlreadySubmitted, ConfigError, UploadFailed
+from kagglerun.errors import AlreadySubmitted, ConfigError, ConnectionFailed, KagglerunError
 from kagglerun.experiment.predictions import read_predictions
 from kagglerun.kaggle_api.client import KaggleClient
 from kagglerun.kaggle_api.limits import Allowance, read_allowance
-from kagglerun.kaggle_api.records import SubmissionRecord
-from kagglerun.kaggle_api.submit import SCORE_TIMEOUT_SECONDS, describe, find_sent, send, wait_for_score
+from kagglerun.kaggle_api.records import SubmissionRecord, SubmissionState
+from kagglerun.kaggle_api.submit import SCORE_TIMEOUT_SECONDS, describe, find_sent, require_scored, send, wait_for_score
 from kagglerun.submission.guard import CheckedFile, check_allowance, check_file, check_open
 from kagglerun.submission.ledger import LedgerEntry, add_entry, last_entry
 from kagglerun.submission.write import write_submission
@@ -108,14 +108,16 @@ def send_prepared(workspace: Workspace, client: KaggleClient, prepared: Prepared
     """Spend a slot. The ledger is written before and after.
 
     Raises:
-        UploadFailed: no submission was made.
+        UploadFailed, KaggleError: no submission was made.
         ConnectionFailed: it could not be found out whether one was made; the next command looks.
     """
     card, file = prepared.card, prepared.file
     entry = add_entry(workspace.ledger, _entry(prepared))
     try:
-        record = send(client, card.slug, file.path, prepared.description, file.sha256)
-    except UploadFailed as error:
+        record = send(client, card.slug, file.path, prepared.description)
+    except ConnectionFailed:
+        raise  # the ledger keeps saying "sending": whether it arrived is not known
+    except KagglerunError as error:
         add_entry(workspace.ledger, replace(entry, state="failed", error=error.message))
         raise
     _write_down(workspace, prepared, entry, record)
@@ -139,9 +141,10 @@ def await_score(
         KaggleError: it could not be scored, or the server could not be asked.
     """
     scored = wait_for_score(client, prepared.card.slug, sent.ref, timeout_seconds, waiting)
-    if scored.public_score is None and scored.private_score is None:
+    if scored.state is SubmissionState.PENDING:
         return scored
     _write_down(workspace, prepared, _entry(prepared), scored)
+    require_scored(scored, prepared.card.ref)
     if prepared.run is not None:
         given = {"public_score": scored.public_score, "private_score": scored.private_score}
         scores = {name: score for name, score in given.items() if score is not None}
