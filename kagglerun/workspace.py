@@ -382,6 +382,11 @@ class Workspace:
         return self.state / "mlflow.lock"
 
     @property
+    def mlflow_log(self) -> Path:
+        """What MLflow's server printed last."""
+        return self.state / "mlflow.log"
+
+    @property
     def study_journals(self) -> Path:
         """Journals of the studies' parent runs: one folder a competition, in it one folder a study."""
         return self.state / "studies"

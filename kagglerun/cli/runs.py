@@ -17,6 +17,19 @@ if TYPE_CHECKING:
     from kagglerun.workspace import Workspace
 
 _SHOWN = 20
+_COLUMNS = {
+    "": 0,
+    "run": 0,
+    "state": 0,
+    "OOF score": 0,
+    "± folds": 0,
+    "folds": 130,
+    "public": 0,
+    "model": 105,
+    "study": 130,
+    "age": 0,
+}
+"""Column to the width of terminal from which on it is shown."""
 _STYLES = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
 
 
@@ -101,11 +114,13 @@ def _print_group(slug: str, group: list[RunSummary], best: str | None, most: int
     metric = next((run for run in group if run.metric), None)
     ordered = sorted(group, key=_rank)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("", "run", "state", "OOF score", "± folds", "folds", "public", "model", "study", "age"):
+    shown = [name for name, width in _COLUMNS.items() if out.width >= width]
+    for name in shown:
         numeric = name in ("OOF score", "± folds", "folds", "public", "age")
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "model", overflow="fold")
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "run", overflow="fold")
     for run in ordered[:most]:
-        table.add_row(*_cells(run, best))
+        cells = _cells(run, best)
+        table.add_row(*(cells[name] for name in shown))
     direction = f", {metric.metric}, {'greater' if metric.greater_is_better else 'smaller'} is better" if metric else ""
     out.print(f"[bold]{escape(slug)}[/]{escape(direction)}")
     out.print(table, soft_wrap=False)
@@ -120,27 +135,27 @@ def _rank(run: RunSummary) -> tuple[bool, float]:
     return (False, -run.score if run.greater_is_better else run.score)
 
 
-def _cells(run: RunSummary, best: str | None) -> list[str]:
+def _cells(run: RunSummary, best: str | None) -> dict[str, str]:
     style = _STYLES.get(run.state, "")
     spread = statistics.pstdev(run.fold_scores) if len(run.fold_scores) > 1 else None
-    return [
-        "★" if run.run_id == best else "",
-        escape(run.run_id),
-        f"[{style}]{run.state.lower()}[/]" if style else run.state.lower(),
-        _number(run.score, 5),
-        _number(spread, 5),
-        str(len(run.fold_scores) or "-"),
-        _number(run.public_score, 5),
-        escape(run.model),
-        escape(run.study or "-"),
-        _age(run),
-    ]
+    return {
+        "": "★" if run.run_id == best else "",
+        "run": escape(run.run_id),
+        "state": f"[{style}]{run.state.lower()}[/]" if style else run.state.lower(),
+        "OOF score": _number(run.score),
+        "± folds": _number(spread),
+        "folds": str(len(run.fold_scores) or "-"),
+        "public": _number(run.public_score),
+        "model": escape(run.model),
+        "study": escape(run.study or "-"),
+        "age": _age(run),
+    }
 
 
-def _number(value: float | None, digits: int) -> str:
+def _number(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.{digits}f}" if abs(value) < 1000 else f"{value:.6g}"
+    return f"{value:.5f}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def _started(run: RunSummary) -> float:

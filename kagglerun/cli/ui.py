@@ -32,9 +32,7 @@ def ui(
     if uri.startswith(("http://", "https://")):
         _tell_address(tracking.without_password(uri), open_browser)
         return
-    _refuse_taken_port(port)
-    _catch_up(workspace)
-    raise typer.Exit(_serve(workspace, port, open_browser))
+    _serve(workspace, port, open_browser)
 
 
 def _tell_address(address: str, open_browser: bool) -> None:
@@ -43,42 +41,27 @@ def _tell_address(address: str, open_browser: bool) -> None:
         typer.launch(address)
 
 
-def _refuse_taken_port(port: int) -> None:
-    import socket
+def _serve(workspace: Workspace, port: int, open_browser: bool) -> None:
+    """Serve until Ctrl-C, SIGTERM or the server's end."""
+    from kagglerun import tracking
 
-    from kagglerun.errors import TrackingError
-
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with tracking.serve_ui(workspace, port) as server:
+        out.print(f"MLflow: {server.address}    (Ctrl-C ends it)")
+        _catch_up(workspace)
+        server.wait_until_ready()
+        out.print("ready")
+        if open_browser:
+            typer.launch(server.address)
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise TrackingError(
-                f"port {port} of 127.0.0.1 cannot be used: {error.strerror}", hint=f"kagglerun ui --port {port + 1}"
-            ) from error
+            raise typer.Exit(server.wait())
+        except KeyboardInterrupt:
+            out.print("ended")
 
 
 def _catch_up(workspace: Workspace) -> None:
-    """Make the database when there is none, and show what it missed; a problem is told and the UI starts."""
+    """Show also what MLflow missed; a problem is told and the page is served all the same."""
     from kagglerun import tracking
 
-    tracking.prepare_database(workspace)
     for report in tracking.sync(workspace, tracking.behind(workspace)):
         if report.problem:
             err.print(f"[yellow]{escape(report.run.run_id)} is not wholly shown:[/] {escape(report.problem)}")
-
-
-def _serve(workspace: Workspace, port: int, open_browser: bool) -> int:
-    import subprocess
-
-    from kagglerun import tracking
-
-    command = tracking.ui_command(workspace, port)
-    with subprocess.Popen(command, env=tracking.ui_environment(workspace), cwd=workspace.root) as server:
-        _tell_address(f"http://127.0.0.1:{port}", open_browser)
-        out.print("Ctrl-C ends it")
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            server.wait()
-            return 0

@@ -7,7 +7,7 @@ thread. What MLflow cannot take now (a locked database, a server that is down) s
 This package alone imports mlflow, and only mlflow_store.py in it.
 """
 
-from kagglerun.tracking.mlflow_store import prepare_database, tracking_uri, ui_command, ui_environment, without_password
+from kagglerun.tracking.mlflow_store import prepare_database, tracking_uri, without_password
 from kagglerun.tracking.sync import SyncReport, all_tracked, behind, sync, was_killed
 from kagglerun.tracking.tracker import (
     NullTracker,
@@ -18,6 +18,7 @@ from kagglerun.tracking.tracker import (
     open_parent,
     open_tracker,
 )
+from kagglerun.tracking.ui import serve_ui
 
 __all__ = [
     "NullTracker",
@@ -31,10 +32,9 @@ __all__ = [
     "open_parent",
     "open_tracker",
     "prepare_database",
+    "serve_ui",
     "sync",
     "tracking_uri",
-    "ui_command",
-    "ui_environment",
     "was_killed",
     "without_password",
 ]

@@ -11,7 +11,6 @@ import fcntl
 import logging
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ NO_MLFLOW = "none"
 _URI_VARIABLE = "KAGGLERUN_MLFLOW_URI"
 _BATCH = {"metrics": 1000, "params": 100, "tags": 100}  # MLflow's limits for one request
 _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS"})
-_QUIET = {
+QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -60,22 +59,6 @@ def without_password(uri: str) -> str:
     if "@" not in parts.netloc:
         return uri
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def ui_command(workspace: Workspace, port: int) -> list[str]:
-    """The command that serves MLflow's UI on 127.0.0.1; run it with `ui_environment`."""
-    artifacts = workspace.mlflow_artifacts.as_uri()
-    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    hosts = ",".join((f"127.0.0.1:{port}", f"localhost:{port}"))
-    return [
-        *(sys.executable, "-m", "mlflow", "server", *where),
-        *("--artifacts-destination", artifacts, "--allowed-hosts", hosts),
-    ]
-
-
-def ui_environment(workspace: Workspace) -> dict[str, str]:
-    """The environment for `ui_command`; it carries the database's address, which may hold a password."""
-    return {**os.environ, **_QUIET, "MLFLOW_BACKEND_STORE_URI": tracking_uri(workspace)}
 
 
 def prepare_database(workspace: Workspace) -> None:
@@ -239,7 +222,7 @@ def import_mlflow() -> Any:
     Raises:
         TrackingError: it cannot be imported.
     """
-    for variable, value in _QUIET.items():
+    for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     try:
         from mlflow.tracking import MlflowClient
