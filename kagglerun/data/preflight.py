@@ -143,9 +143,7 @@ def _repeated_ids(data: CompetitionData) -> Iterator[str]:
         return
     repeated = int(row_keys(data.train, data.card.ids).duplicated().sum())
     if repeated:
-        hint = (
-            "" if data.card.group else "; rows that belong together should not be split (`group: COLUMN` in the card)"
-        )
+        hint = "" if data.card.group else "; keep rows that belong together in one fold (`group: COLUMN` in the card)"
         yield f"{repeated} training rows repeat an id{hint}"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kagglerun.config.card import Card, Task
 from kagglerun.errors import DataError, UnresolvedCard
-from kagglerun.metrics.labels import label_text
+from kagglerun.metrics.labels import label_text, shown
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -65,7 +65,7 @@ def class_index(labels: pd.Series[Any], classes: Sequence[Any], origin: str) -> 
     if (index < 0).any():
         wrong = labels[index < 0]
         raise DataError(
-            f"{origin}: {len(wrong)} rows of {labels.name!r} hold no known class, e.g. {wrong.iloc[0]!r}",
+            f"{origin}: {len(wrong)} rows of {labels.name!r} hold no known class, e.g. {shown(wrong.iloc[0])}",
             hint="correct `classes` in competition.yaml",
         )
     return np.asarray(index, dtype=np.int64)
@@ -97,5 +97,7 @@ def _numbers(column: pd.Series[Any], origin: str) -> Array:
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~np.isfinite(values)
     if wrong.any():
-        raise DataError(f"{origin}: the target {column.name!r} holds {column[wrong].iloc[0]!r}, which is no number")
+        raise DataError(
+            f"{origin}: the target {column.name!r} holds {shown(column[wrong].iloc[0])}, which is no number"
+        )
     return np.asarray(values, dtype=np.float64)

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from kagglerun.errors import DataError
-from kagglerun.metrics.labels import encode_labels, label_text
+from kagglerun.metrics.labels import encode_labels, label_text, shown
 from kagglerun.metrics.metric import CLASSIFICATION, Array, Metric, PredictionKind, ordinal_values
 
 _IGNORED = {"usage"}
@@ -192,7 +192,7 @@ def _number_column(column: pd.Series[Any], what: str) -> Array:
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         value = column.to_numpy()[int(np.argmax(wrong))]
-        raise DataError(f"the {what} has values that are not numbers in column {column.name!r}, e.g. {value!r}")
+        raise DataError(f"the {what} has values that are not numbers in column {column.name!r}, e.g. {shown(value)}")
     return numbers
 
 

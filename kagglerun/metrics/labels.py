@@ -28,6 +28,11 @@ def label_text(value: Any) -> str:
     return str(int(text.partition(".")[0])) if _NUMBER.fullmatch(text) else text
 
 
+def shown(value: Any) -> str:
+    """A value of a table as a message shows it: 2, 'cat', inf."""
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
 def sorted_labels(texts: Iterable[str]) -> list[str]:
     """Labels in order: by value where all are numbers, else as text."""
     labels = list(texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -104,12 +105,17 @@ def _find_images(
 
 def _of_role(patterns: list[str], role: str) -> list[str]:
     """Patterns that may be meant: not the other role's folder, this role's where there is one, one suffix each."""
-    usable = [pattern for pattern in patterns if _OPPOSITE[role] not in pattern.lower() or role in pattern.lower()]
-    named = [pattern for pattern in usable if role in pattern.lower()]
+    usable = [pattern for pattern in patterns if not _speaks_of(pattern, _OPPOSITE[role]) or _speaks_of(pattern, role)]
+    named = [pattern for pattern in usable if _speaks_of(pattern, role)]
     by_folder: dict[str, str] = {}
     for pattern in named or usable:
         by_folder.setdefault(pattern.rpartition("/")[0], pattern)
     return list(by_folder.values())
+
+
+def _speaks_of(pattern: str, role: str) -> bool:
+    """Whether a folder of the pattern starts a word with `train` or `test` (so not `latest`)."""
+    return re.search(rf"(?<![a-z]){role}", pattern.rpartition("/")[0].lower()) is not None
 
 
 def _resolving_patterns(survey: Survey, rows: pd.DataFrame, ids: Sequence[str]) -> Iterator[str]:

@@ -19,9 +19,8 @@ _SAMPLE_NAMES = (
     re.compile(r"sample.*(sub|pred|entry|solution)|(submission|entry).*(sample|example|format)|example.*(sub|entry)"),
     re.compile(r"submission|submit|(^|_)null$|random_?predictions"),
 )
-_WORDS = re.compile(r"[a-z]+")
-_TEST_WORDS = frozenset({"test", "testing"})
-_NOT_TRAIN_WORDS = _TEST_WORDS | {"valid", "validation", "val", "eval", "evaluation", "solution", "submission"}
+_TEST = re.compile(r"(?<![a-z])test")
+_NOT_TRAIN = re.compile(r"(?<![a-z])(test|val(id|idation)?(?![a-z])|eval|solution|submission)")
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,15 @@ def _find_test(findings: Findings, survey: Survey, names: Sequence[str], sample_
     field = "files.test_table"
     if findings.is_written(field):
         return findings.take_text(field)
-    named = [name for name in names if _TEST_WORDS & set(_WORDS.findall(stem(name)))]
+    named = [name for name in names if _TEST.search(stem(name))]
     fitting = _unpacked_only([name for name in named if _may_hold_test_rows(survey, name, sample_columns)])
     best = _most_exact(fitting, "test")
     if len(best) == 1:
         because = f"{best[0]} is named so, and lacks the sample submission's predicted columns"
         return findings.settle(field, best[0], because)
-    if best:
-        because = f"several tables may hold the test rows: {_listed(best)}"
+    if named:
+        several = f"several tables may hold the test rows: {_listed(best)}"
+        because = several if best else f"{named[0]} has the sample submission's predicted columns too"
         findings.ask(field, because, "test_table: NAME.csv    (under files:)")
         return None
     findings.settle(field, None, "no table is named like test rows; the sample submission lists them")
@@ -118,7 +118,7 @@ def _find_train(findings: Findings, survey: Survey, names: Sequence[str], sample
     field, fill_in = "files.train_table", "train_table: NAME.csv    (under files:)"
     if findings.is_written(field):
         return findings.take_text(field)
-    usable = [name for name in names if not _NOT_TRAIN_WORDS & set(_WORDS.findall(stem(name)))]
+    usable = [name for name in names if not _NOT_TRAIN.search(stem(name))]
     predicted = set(sample_columns[1:]) or set(sample_columns)
     with_targets = [name for name in usable if predicted & set(read_header(survey.root / name))]
     named = [name for name in usable if stem(name).startswith(("train", "labels"))]
