@@ -22,6 +22,14 @@ from kagglerun.practice.server import ensure_running
 from kagglerun.workspace import Workspace
 
 KEY = "a-key-that-nobody-may-see"
+FACTS = {"title": "Coins", "maxDailySubmissions": 5, "evaluationMetric": "Categorization Accuracy"}
+TRAIN = "id,weight,face\n" + "".join(f"{row},{row % 5},{'heads' if row % 5 > 2 else 'tails'}\n" for row in range(40))
+TABLES = {
+    "train.csv": TRAIN,
+    "test.csv": "id,weight\n41,1\n42,4\n",
+    "sample_submission.csv": "id,face\n41,heads\n42,heads\n",
+}
+"""A small binary competition, as the scripted server gives it."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from kagglerun.cli.console import err, out
 from kagglerun.workspace import RunPaths, Workspace
@@ -124,7 +125,7 @@ def _show(prepared: Prepared) -> None:
     out.print(f"  description  {prepared.description}", markup=False)
     out.print(f"  allowance    {prepared.allowance.text}", markup=False)
     for warning in file.warnings:
-        err.print(f"[bold yellow]warning:[/] {warning}")
+        err.print(f"[bold yellow]warning:[/] {escape(warning)}")
 
 
 def _confirmed(prepared: Prepared) -> bool:

@@ -17,10 +17,8 @@ from pathlib import Path
 from kagglerun.errors import CredentialsMissing
 
 _WAYS = (
-    "make a token at https://www.kaggle.com/settings/api, then give it in one of three ways:\n"
-    "      export KAGGLE_API_TOKEN=...        or put it into ~/.kaggle/access_token\n"
-    '      ~/.kaggle/kaggle.json              with {"username": ..., "key": ...}\n'
-    "      export KAGGLE_USERNAME=... KAGGLE_KEY=..."
+    "make a token at https://www.kaggle.com/settings/api and put it into KAGGLE_API_TOKEN or ~/.kaggle/access_token,\n"
+    "    or put kaggle.json into ~/.kaggle/kaggle.json, or set KAGGLE_USERNAME and KAGGLE_KEY"
 )
 
 

@@ -20,7 +20,7 @@ from kagglerun.errors import AllowanceUsedUp, DataError, SubmissionInvalid, Subm
 from kagglerun.files import sha256_of_file
 from kagglerun.kaggle_api.limits import Allowance, deadline_is_over
 from kagglerun.metrics import PredictionKind
-from kagglerun.submission.write import label_texts, read_as_text, read_sample
+from kagglerun.submission.write import label_texts, read_as_text, read_sample, sample_path
 from kagglerun.workspace import CompetitionPaths
 
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
@@ -65,11 +65,12 @@ def check_file(path: Path, paths: CompetitionPaths, card: Card) -> CheckedFile:
     sample = read_sample(paths, card)
     try:
         table = read_as_text(path)
-    except DataError as error:
-        raise SubmissionInvalid(error.message, hint=error.hint) from None
-    _check_columns(table, sample)
-    _check_ids(table, sample, list(card.ids))
-    warnings = tuple(_check_values(table, sample, card))
+        _check_columns(table, sample)
+        _check_ids(table, sample, list(card.ids))
+        warnings = tuple(_check_values(table, sample, card))
+    except (DataError, SubmissionInvalid) as error:
+        like = f"make it like {sample_path(paths, card)}; `kagglerun submit RUN` writes such a file"
+        raise SubmissionInvalid(error.message, hint=error.hint or like) from None
     return CheckedFile(path, len(table), tuple(table.columns), sha256_of_file(path), warnings)
 
 
