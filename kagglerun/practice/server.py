@@ -117,6 +117,7 @@ def stop(workspace: Workspace) -> Server | None:
         if process is not None:
             _end(process)
         paths.server.unlink(missing_ok=True)
+        _started[:] = [handle for handle in _started if handle.poll() is None]
     return server
 
 
@@ -224,7 +225,7 @@ def _process(server: Server) -> psutil.Process | None:
     try:
         process = psutil.Process(server.pid)
         same = abs(process.create_time() - server.started) < _SAME_START_SECONDS
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        return process if same and _is_alive(process) else None
     except psutil.Error:
         return None
 
@@ -239,14 +240,25 @@ def _answers(server: Server) -> bool:
 
 
 def _end(process: psutil.Process) -> None:
+    """Ask the process to end; kill it when it does not."""
+    for signum in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            process.send_signal(signum)
+        except psutil.NoSuchProcess:
+            return
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline:
+            if not _is_alive(process):
+                return
+            time.sleep(0.02)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether the process still runs; one that only waits to be collected by its parent does not."""
     try:
-        process.send_signal(signal.SIGTERM)
-        process.wait(_STOP_SECONDS)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(_STOP_SECONDS)
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
-        return
+        return False
 
 
 def _last_line(path: Path) -> str:

@@ -54,10 +54,7 @@ def _allocate(sizes: Sequence[int], total: int, stratified: bool) -> list[int]:
     most = [size - 1 for size in sizes] if stratified else list(sizes)
     wanted = [total * size / sum(sizes) for size in sizes]
     counts = [min(int(value), limit) for value, limit in zip(wanted, most, strict=True)]
-    by_remainder = sorted(range(len(sizes)), key=lambda k: (counts[k] - wanted[k], k))
-    for k in by_remainder * 2:
-        if sum(counts) >= total:
-            break
-        if counts[k] < most[k]:
-            counts[k] += 1
+    while sum(counts) < min(total, sum(most)):
+        open_groups = [k for k in range(len(sizes)) if counts[k] < most[k]]
+        counts[max(open_groups, key=lambda k: (wanted[k] - counts[k], -k))] += 1
     return counts
