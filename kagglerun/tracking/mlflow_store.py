@@ -191,7 +191,8 @@ class Store:
         client = self.client()
         found = client.get_experiment_by_name(slug)
         if found is None:
-            return str(client.create_experiment(slug, self._artifact_location(slug)))
+            tags = {"mlflow.experimentKind": "custom_model_development"}  # the page then shows training, not traces
+            return str(client.create_experiment(slug, self._artifact_location(slug), tags))
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
