@@ -12,7 +12,7 @@ from pandas.api import types
 
 from kagglerun.errors import DataError
 from kagglerun.metrics.labels import encode_labels, label_text, shown
-from kagglerun.metrics.metric import CLASSIFICATION, Array, Metric, PredictionKind, ordinal_values
+from kagglerun.metrics.metric import CLASSIFICATION, Array, Metric, PredictionKind
 
 _IGNORED = {"usage"}
 
@@ -45,7 +45,7 @@ def to_arrays(
     if metric.prediction is PredictionKind.PROBABILITY:
         return encode_labels([truth], classes)[0], _numbers(aligned.submission, "submission")[:, 0]
     if metric.ordinal:
-        return ordinal_values(list(truth)), ordinal_values(list(predicted))
+        return _ordinal(truth, predicted, classes)
     y_true, y_pred = encode_labels([truth, predicted], classes)
     return y_true, y_pred
 
@@ -178,6 +178,24 @@ def _several_columns(metric: Metric, aligned: _Aligned) -> tuple[Array, Array]:
             raise DataError(f"{metric.name} takes one true class a row; the solution's columns are not one-hot")
         return truths.argmax(axis=1), predicted
     return truths, predicted
+
+
+def _ordinal(truth: pd.Series[Any], predicted: pd.Series[Any], classes: Sequence[Any] | None) -> tuple[Array, Array]:
+    """Ratings as numbers; classes that are words count by their order."""
+    if classes is None or not any(isinstance(label, str) and not _is_number(label) for label in classes):
+        return _number_column(truth, "solution"), _number_column(predicted, "submission")
+    codes = encode_labels([truth, predicted], classes)
+    if max(code.max() for code in codes) >= len(classes):
+        raise DataError(f"the submission has labels that are none of {', '.join(map(str, classes))}")
+    return codes[0], codes[1]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(frame: pd.DataFrame, what: str) -> Array:

@@ -137,7 +137,7 @@ class Metric:
         self.require_fit(task)
         decided = self.decide(predictions, task)
         if self.ordinal and classes is not None and task in CLASSIFICATION:
-            ratings = ordinal_values(classes)
+            ratings = _ratings(classes)
             return self(ratings[np.asarray(y_true)], ratings[decided], **parameters)
         return self(y_true, decided, **parameters)
 
@@ -224,22 +224,18 @@ def decide(predictions: Array, task: Task, kind: PredictionKind) -> Array:
     return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 and task is not Task.MULTILABEL else values
 
 
-def ordinal_values(labels: Sequence[Any]) -> Array:
-    """Class labels as numbers, for metrics in which their distance counts.
-
-    Raises:
-        DataError: a label is no number.
-    """
-    try:
-        return np.asarray([float(label) for label in labels], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"an ordinal metric needs classes that are numbers, not {list(labels)[:5]}") from None
-
-
 def columns(values: Array) -> Array:
     """The array as float64 with two dimensions, (n,) becoming (n, 1)."""
     array = np.asarray(values, dtype=np.float64)
     return array[:, None] if array.ndim == 1 else array
+
+
+def _ratings(classes: Sequence[Any]) -> Array:
+    """The classes' own values where all are numbers, else their positions."""
+    try:
+        return np.asarray([float(label) for label in classes], dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.arange(len(classes), dtype=np.float64)
 
 
 def _labels(values: Array, task: Task) -> Array:

@@ -13,7 +13,7 @@ import pytest
 from kagglerun.config.card import Card, CardFiles, CompetitionFacts, Task
 from kagglerun.config.load import dump_yaml, load_card
 from kagglerun.data.tables import load_competition
-from kagglerun.data.understand import understand
+from kagglerun.data.understand import current_card, understand
 from kagglerun.errors import ConfigError, DataError, UnresolvedCard
 from kagglerun.workspace import CompetitionPaths
 
@@ -130,6 +130,12 @@ def test_text_classes_are_open_when_it_matters_which_one_is_predicted(understood
     assert card.unresolved[0].fill_in.startswith("classes: [cat, dog]")
     assert understood(files(cycle(["No", "Yes"])), AUC).classes == ("No", "Yes")
     assert understood(files(cycle(["cat", "dog"])), ACCURACY).classes == ("cat", "dog")
+
+
+def test_words_are_open_when_their_order_counts(understood: Understood) -> None:
+    card = understood(files(cycle(["low", "mid", "top"])), "QuadraticWeightedKappa")
+    assert open_fields(card) == ["classes"]
+    assert card.unresolved[0].fill_in.startswith("classes: [low, mid, top]")
 
 
 def test_numbers_keep_their_order_as_classes(understood: Understood) -> None:
@@ -484,6 +490,26 @@ def test_an_inferred_field_follows_the_files_and_an_edited_one_does_not(
     assert "modality" not in second.evidence
     third = understand(paths, facts, second, "kaggle")
     assert third == second
+
+
+def test_a_question_that_was_answered_in_the_file_is_open_no_more(
+    competition: Callable[..., CompetitionPaths],
+) -> None:
+    paths = competition(files(cycle([1, 2, 3])))
+    first = understand(paths, CompetitionFacts(slug="demo", title="Demo"), None, "practice")
+    paths.card.write_text(dump_yaml(first), "utf-8")
+    assert current_card(paths) == first
+    paths.card.write_text(dump_yaml(first) + "metric: accuracy\n", "utf-8")
+    card = current_card(paths)
+    assert (card.unresolved, card.task, card.classes) == ((), Task.MULTICLASS, (1, 2, 3))
+    assert (card.title, card.source, card.metric) == ("Demo", "practice", "accuracy")
+    assert load_card(paths.card) == card
+
+
+def test_a_card_without_its_data_stays_as_it_is(tmp_path: Path) -> None:
+    paths = CompetitionPaths(tmp_path)
+    paths.card.write_text("slug: demo\ntask: binary\n", "utf-8")
+    assert current_card(paths) == load_card(paths.card)
 
 
 def test_filling_in_the_metric_resolves_what_hung_on_it(understood: Understood) -> None:

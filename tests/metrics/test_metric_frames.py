@@ -97,6 +97,18 @@ def test_qwk_uses_the_ratings_own_distances() -> None:
     assert score("qwk", {"id": [1, 2, 3], "y": ["1", "9", "9"]}, solution) == pytest.approx(expected)
 
 
+def test_qwk_counts_words_by_the_order_of_the_classes() -> None:
+    solution = pd.DataFrame({"id": [1, 2, 3], "y": ["low", "mid", "top"]})
+    classes = ("low", "mid", "top")
+    expected = metrics.get("qwk")([0, 1, 2], [0, 2, 2])
+    submission = {"id": [1, 2, 3], "y": ["low", "top", "top"]}
+    assert score("qwk", submission, solution, classes=classes) == pytest.approx(expected)
+    with pytest.raises(DataError, match="none of low, mid, top"):
+        score("qwk", {"id": [1, 2, 3], "y": ["low", "top", "best"]}, solution, classes=classes)
+    with pytest.raises(DataError, match="not numbers in column 'y'"):
+        score("qwk", submission, solution)
+
+
 def test_two_id_columns_name_a_row_together() -> None:
     solution = pd.DataFrame({"store": [1, 1, 2], "day": ["a", "b", "a"], "sales": [1.0, 2.0, 3.0]})
     submission = solution.iloc[::-1]

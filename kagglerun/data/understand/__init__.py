@@ -6,10 +6,13 @@ folders and file names. Where rules disagree or none speaks, the field is left o
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 from pandas.api import types
 
 from kagglerun.config.card import Card, CardLimits, CompetitionFacts
+from kagglerun.config.load import dump_yaml, load_card
 from kagglerun.data.understand.columns import Columns, find_columns
 from kagglerun.data.understand.findings import Findings
 from kagglerun.data.understand.modality import find_modality
@@ -18,9 +21,12 @@ from kagglerun.data.understand.scoring import find_metric
 from kagglerun.data.understand.survey import survey
 from kagglerun.data.understand.task import find_task
 from kagglerun.errors import DataError
+from kagglerun.files import write_text
 from kagglerun.workspace import CompetitionPaths
 
-__all__ = ["understand"]
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+__all__ = ["current_card", "understand"]
 
 
 def understand(paths: CompetitionPaths, facts: CompetitionFacts | None, written: Card | None, source: str) -> Card:
@@ -53,6 +59,24 @@ def understand(paths: CompetitionPaths, facts: CompetitionFacts | None, written:
     return findings.card()
 
 
+def current_card(paths: CompetitionPaths) -> Card:
+    """The card on disk; one with open questions is understood again, since the user may have answered them.
+
+    A card that changes by that is written back. Nothing is asked of the server.
+
+    Raises:
+        ConfigError: there is no card, or it says what the schema does not allow.
+        DataError: a table cannot be read.
+    """
+    card = load_card(paths.card)
+    if (card.evidence and not card.unresolved) or not paths.data.is_dir():
+        return card
+    again = understand(paths, None, card, card.source)
+    if again != card:
+        write_text(paths.card, dump_yaml(again))
+    return again
+
+
 def _take_facts(findings: Findings, facts: CompetitionFacts | None) -> None:
     """Settle `title` and `limits`."""
     fields = {"title": "title", **{f"limits.{name}": name for name in CardLimits.model_fields}}
@@ -80,10 +104,9 @@ def _find_time(findings: Findings, materials: Materials, columns: Columns) -> No
 def _all_later(train: pd.Series, test: pd.Series) -> bool:
     if types.is_numeric_dtype(train) or train.isna().any() or test.isna().any():
         return False
+    if len(train) == 0 or len(test) == 0 or not _DATE.match(str(train.iloc[0])):
+        return False
     try:
-        first = pd.to_datetime(train.iloc[:5], format="ISO8601", utc=True)
-        if len(first) == 0:
-            return False
         before, after = (pd.to_datetime(column, format="ISO8601", utc=True) for column in (train, test))
     except (ValueError, TypeError):
         return False

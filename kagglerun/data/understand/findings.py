@@ -50,6 +50,13 @@ class Findings:
         if self.take(field) is None:
             self._unresolved.setdefault(field, Unresolved(field=field, because=because, fill_in=fill_in))
 
+    def ask_again(self, field: str) -> bool:
+        """Ask what an earlier look asked; False when it did not ask."""
+        earlier = [item for item in self._written.unresolved if item.field == field]
+        for item in earlier:
+            self.ask(item.field, item.because, item.fill_in)
+        return bool(earlier)
+
     def doubt(self, field: str, because: str, fill_in: str) -> None:
         """Take back what was settled, and ask."""
         self._values.pop(field, None)

@@ -43,7 +43,7 @@ def _name(findings: Findings, facts: CompetitionFacts | None) -> str | None:
         return findings.take_text("metric")
     if facts is None:
         kept: str | None = findings.keep("metric")
-        if kept is None:
+        if kept is None and not findings.ask_again("metric"):
             _ask(findings, "the competition's page was not asked")
         return kept
     title = facts.evaluation_metric

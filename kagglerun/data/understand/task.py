@@ -76,8 +76,8 @@ def _propose(train: pd.DataFrame, columns: Columns, metric: Metric | None) -> _P
         return _several_targets(train, columns.targets, metric)
     column = train[columns.targets[0]].dropna()
     if columns.wide is not None:
-        task = Task.MULTICLASS if len(columns.wide) > 2 else Task.BINARY
-        return _Proposal(task, f"the sample has a probability column for each of {len(columns.wide)} labels")
+        because = f"the sample has a probability column for each of {len(columns.wide)} labels"
+        return _Proposal(Task.MULTICLASS, because)
     if len(columns.predicted) > 1:
         return _Proposal(None, f"one target, but the sample predicts {len(columns.predicted)} columns")
     if is_text(column):
@@ -184,6 +184,11 @@ def _find_classes(findings: Findings, train: pd.DataFrame, columns: Columns, met
             f"{name!r} holds {labels[0]!r} and {labels[1]!r}: which one is predicted is not certain",
             f"classes: [{labels[0]}, {labels[1]}]    (the predicted one last)",
         )
+        return
+    if metric is not None and metric.ordinal and any(isinstance(label, str) for label in labels):
+        listed = ", ".join(map(str, labels))
+        because = f"{metric.name} counts distances, and the order of {listed} is not certain"
+        findings.ask("classes", because, f"classes: [{listed}]    (in their order)")
         return
     findings.settle("classes", labels, f"the values of {name!r}, sorted")
 
