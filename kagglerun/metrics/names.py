@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 KAGGLE_NAMES: Mapping[str, tuple[str, ...]] = {
-    "accuracy": ("Categorization Accuracy", "CategorizationAccuracy", "Accuracy Score", "sklearn_accuracy_score"),
+    "accuracy": ("Categorization Accuracy", "CategorizationAccuracy"),
     "auc": (
         "Area Under Receiver Operating Characteristic Curve",
         "AUC",
-        "ROC AUC Score",
         "sklearn_roc_auc_score",
     ),
     "columnwise_auc": ("Mean Columnwise Area Under Receiver Operating Characteristic Curve", "MCAUC"),
@@ -34,7 +33,7 @@ KAGGLE_NAMES: Mapping[str, tuple[str, ...]] = {
     "mcc": ("Matthews correlation coefficient", "MatthewsCorrelationCoefficient"),
     "mse": ("Mean Squared Error", "MSE"),
     "qwk": ("QuadraticWeightedKappa", "Quadratic Weighted Kappa"),
-    "r2": ("R^2 score (coefficient of determination)", "R2Score", "R2 Score"),
+    "r2": ("R^2 score (coefficient of determination)", "R2Score"),
     "rmse": ("Root Mean Squared Error", "RMSE"),
     "rmsle": ("Root Mean Squared Logarithmic Error", "RMSLE"),
 }
