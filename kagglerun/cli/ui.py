@@ -46,12 +46,12 @@ def _serve(workspace: Workspace, port: int, open_browser: bool) -> None:
     from kagglerun import tracking
 
     with tracking.serve_ui(workspace, port) as server:
-        out.print(f"MLflow: {server.address}    (Ctrl-C ends it)")
+        out.print(f"MLflow: {server.page}    (Ctrl-C ends it)")
         _catch_up(workspace)
         server.wait_until_ready()
         out.print("ready")
         if open_browser:
-            typer.launch(server.address)
+            typer.launch(server.page)
         try:
             raise typer.Exit(server.wait())
         except KeyboardInterrupt:

@@ -25,11 +25,13 @@ class UiServer:
     """A running server; made by `serve_ui`.
 
     Attributes:
-        address: of the page.
+        address: of the server.
+        page: of the list of competitions, with MLflow's menu for training rather than for language models.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], workspace: Workspace, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
+        self.page = f"{self.address}/#/experiments?workflowType=machine_learning"
         self._process = process
         self._log = workspace.mlflow_log
 

@@ -94,7 +94,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 def test_runs_and_scores_are_seen_on_mlflows_page(browser: Any, page: str, tmp_path: Path) -> None:
     from selenium.webdriver.common.by import By
 
-    browser.get(f"{page}/#/experiments/1/runs")
+    browser.get(f"{page}/#/experiments/1/runs?workflowType=machine_learning")
     _wait_for(browser, "baseline", "3 matching runs")
     for button in browser.find_elements(By.CSS_SELECTOR, _CLOSE_ASSISTANT):
         button.click()
