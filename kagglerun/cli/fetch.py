@@ -105,7 +105,9 @@ class _Bar:
         )
 
         columns = (TextColumn("{task.description:<9}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._progress: Progress = Progress(*columns, TimeRemainingColumn(), console=err, transient=True)
+        self._progress: Progress = Progress(
+            *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
+        )
         self._stage: tuple[str, TaskID] | None = None
 
     def __enter__(self) -> _Bar:

@@ -36,7 +36,8 @@ def submissions(
     if found:
         out.print(table)
     more = f" (the latest {limit} of {len(found)})" if len(found) > limit else ""
-    out.print(f"{len(found[:limit])} submissions{more}; {read_allowance(client, facts).text}", markup=False)
+    count = f"{len(found[:limit])} submission{'s' * (len(found) != 1)}{more}"
+    out.print(f"{count}; {read_allowance(client, facts).text}", markup=False)
 
 
 def _cells(record: SubmissionRecord) -> tuple[str, ...]:

@@ -7,13 +7,10 @@ imported with nothing to sign in with, speaks through our own session, and every
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +25,8 @@ from kagglerun.errors import (
     UploadFailed,
 )
 from kagglerun.kaggle_api.credentials import Credentials, find_credentials
-from kagglerun.kaggle_api.failures import Asked, as_error, retry_after
+from kagglerun.kaggle_api.failures import Asked, as_error, seconds_before_retry
+from kagglerun.kaggle_api.importing import nothing_to_sign_in_with
 from kagglerun.kaggle_api.records import (
     RemoteFile,
     SubmissionLimits,
@@ -42,7 +40,6 @@ from kagglerun.kaggle_api.transport import Download, Partial, Session, begin_dow
 T = TypeVar("T")
 
 _TRIES = 3
-_LONGEST_WAIT_SECONDS = 20.0
 _PAGE_SIZE = 200
 _MOST_PAGES = 200
 _UPLOAD_COMPLETE = 1  # kaggle's ResumableUploadResult.COMPLETE
@@ -180,7 +177,7 @@ class KaggleClient:
                 raise
             except Exception as error:
                 failure = as_error(error, self._asked(slug))
-                wait = _wait_seconds(error, attempt)
+                wait = seconds_before_retry(error, attempt)
                 if attempt == tries or wait is None or not isinstance(failure, ConnectionFailed | RateLimited):
                     raise failure from None
                 time.sleep(wait)
@@ -238,7 +235,7 @@ class KaggleClient:
             try:
                 return _put(session, url, file)
             except requests.RequestException as error:
-                wait = _wait_seconds(error, attempt)
+                wait = seconds_before_retry(error, attempt)
                 if attempt == _TRIES or wait is None:
                     raise _upload_failed(error, file) from None
                 time.sleep(wait)
@@ -260,18 +257,6 @@ def _upload_failed(error: requests.RequestException, file: Path) -> UploadFailed
         f"{file.name} could not be uploaded{status}; no submission was made",
         hint="check the network, then run the same command again",
     )
-
-
-def _wait_seconds(error: Exception, attempt: int) -> float | None:
-    """How long to wait before the next try; None when there is no point in one."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return 0.5 * 2.0 ** (attempt - 1)
-    if response.status_code == 429:
-        wait = retry_after(response)
-        wait = 2.0**attempt if wait is None else wait
-        return wait if wait <= _LONGEST_WAIT_SECONDS else None
-    return 0.5 * 2.0 ** (attempt - 1) if response.status_code >= 500 else None
 
 
 def _message(name: str, **fields: Any) -> Any:
@@ -304,7 +289,7 @@ def _official_api_class() -> Any:
         if "kaggle" in sys.modules:
             return sys.modules["kaggle"].KaggleApi
         if "api" not in _imported:
-            with _nothing_to_sign_in_with():
+            with nothing_to_sign_in_with():
                 from kaggle.api.kaggle_api_extended import KaggleApi
             for name in [name for name in sys.modules if name == "kaggle" or name.startswith("kaggle.")]:
                 del sys.modules[name]
@@ -313,27 +298,6 @@ def _official_api_class() -> Any:
 
 
 _imported: dict[str, Any] = {}
-
-
-@contextmanager
-def _nothing_to_sign_in_with() -> Iterator[None]:
-    """Placeholder credentials and no home, so that importing kaggle neither asks the network nor exits."""
-    empty = str(Path(__file__).parent)
-    placeholders = {"HOME": empty, "KAGGLE_CONFIG_DIR": empty, "KAGGLE_USERNAME": "none", "KAGGLE_KEY": "none"}
-    hidden = [name for name in os.environ if name.startswith("KAGGLE") or name in ("VERBOSE", "VERBOSE_OUTPUT")]
-    saved = {name: os.environ.get(name) for name in {*hidden, *placeholders}}
-    for name in hidden:
-        del os.environ[name]
-    os.environ.update(placeholders)
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _token_of_login(credentials: Credentials) -> Credentials:
@@ -345,7 +309,7 @@ def _token_of_login(credentials: Credentials) -> Credentials:
     try:
         kept = KaggleCredentials.load(client=plain, file_path=str(credentials.login_file))
         token = kept.get_access_token() if kept else None
-    except (requests.RequestException, ValueError) as error:
+    except (requests.RequestException, ValueError, TypeError) as error:
         raise as_error(error, Asked("the login", None, credentials)) from None
     if not token:
         raise CredentialsMissing(f"the login in {credentials.origin} has no token", hint="kaggle auth login")

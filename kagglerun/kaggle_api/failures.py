@@ -28,6 +28,7 @@ from kagglerun.errors import (
 from kagglerun.kaggle_api.credentials import Credentials
 
 _LONGEST_MESSAGE = 300
+_LONGEST_WAIT_SECONDS = 20.0
 _DAILY = re.compile(r"daily|per day|today|allowance|submission limit", re.IGNORECASE)
 _RULES = re.compile(r"\brules?\b|accept|not entered|join", re.IGNORECASE)
 _HIDDEN = re.compile(r"competitions\.get\b", re.IGNORECASE)
@@ -174,6 +175,18 @@ def retry_after(response: requests.Response) -> float | None:
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def seconds_before_retry(error: Exception, attempt: int) -> float | None:
+    """How long to wait before the next try; None when there is no point in one."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return 0.5 * 2.0 ** (attempt - 1)
+    if response.status_code == 429:
+        wait = retry_after(response)
+        wait = 2.0**attempt if wait is None else wait
+        return wait if wait <= _LONGEST_WAIT_SECONDS else None
+    return 0.5 * 2.0 ** (attempt - 1) if response.status_code >= 500 else None
 
 
 def _said(response: requests.Response, asked: Asked) -> str:

@@ -142,6 +142,9 @@ def _forget(staging: _Staging, paths: CompetitionPaths) -> Manifest:
 @contextmanager
 def _alone(paths: CompetitionPaths) -> Iterator[_Staging]:
     """Hold the competition's staging folder; it is gone afterwards unless a download can go on in it."""
+    if paths.data.is_symlink():
+        # data/ is replaced by a rename, which would leave the link's target behind.
+        raise DataError(f"{paths.data} is a link", hint=f"make {paths.folder} the link to your other disk instead")
     staging = _Staging(paths.downloads)
     with disk_full_named(staging.folder):
         staging.folder.mkdir(parents=True, exist_ok=True)

@@ -149,7 +149,7 @@ def test_no_wait_returns_with_the_number_and_submissions_lists_it(
     assert "submitted: practice/" in said and "score later with: kagglerun submissions" in said
     assert run(["submissions", slug]) == 0
     assert f"{slug}.csv" in (listed := capsys.readouterr().out)
-    assert "1 submissions; 4 of 5 left today (UTC)" in listed
+    assert "1 submission; 4 of 5 left today (UTC)" in listed
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import requests
 from local_kaggle import HANG_UP, KEY, Reply, ScriptedKaggle, Seen, host_coins
 
 from kagglerun.errors import (
@@ -126,6 +129,22 @@ def test_a_proxy_is_not_asked_for_the_practice_server(
     assert scripted.client().facts("coins").title == "Coins"
 
 
+def test_kaggle_is_kaggle_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    client = KaggleClient(credentials=Credentials("a test", token="t"))
+    address = client._official().http_client()._get_request_url("competitions.CompetitionApiService", "GetCompetition")
+    assert address == "https://api.kaggle.com/v1/competitions.CompetitionApiService/GetCompetition"
+
+
+def test_a_kept_login_gives_its_token() -> None:
+    kept = {"refresh_token": "r", "access_token": "t-kept", "access_token_expiration": "2999-01-01T00:00:00+00:00"}
+    (Path.home() / ".kaggle").mkdir()
+    (Path.home() / ".kaggle" / "credentials.json").write_text(json.dumps(kept))
+    session = KaggleClient()._http()
+    prepared = session.prepare_request(requests.Request("POST", "https://api.kaggle.com/v1"))
+    assert prepared.headers["Authorization"] == "Bearer t-kept"
+
+
 def test_no_credentials_for_kaggle_is_an_error_before_any_request() -> None:
     with pytest.raises(CredentialsMissing, match="no Kaggle credentials"):
         KaggleClient().facts("titanic")
@@ -172,8 +191,6 @@ def test_every_failure_has_its_next_step(
 
 
 def test_on_kaggle_the_rules_page_is_named() -> None:
-    import requests
-
     response = requests.Response()
     response.status_code = 403
     response._content = b'{"code": 403, "message": "You must accept this competition\'s rules"}'
@@ -193,8 +210,6 @@ def test_no_server_and_no_name_are_told_apart(no_waiting: list[float]) -> None:
 def test_a_server_that_does_not_answer_is_given_up(
     scripted: ScriptedKaggle, no_waiting: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     released = threading.Event()
 
     def sleep(_: Seen) -> Reply:

@@ -239,6 +239,22 @@ def test_two_fetches_at_once_are_one(scripted: ScriptedKaggle, paths: Competitio
     assert "being fetched right now" in str(second[0])
 
 
+def test_linked_data_is_refused_and_a_linked_competition_works(
+    scripted: ScriptedKaggle, paths: CompetitionPaths, tmp_path: Path
+) -> None:
+    scripted.serve_bundle(BUNDLE)
+    (elsewhere := tmp_path / "big disk").mkdir()
+    paths.folder.mkdir()
+    paths.data.symlink_to(elsewhere)
+    with pytest.raises(DataError, match="is a link"):
+        fetch_files(scripted.client(), paths, "coins")
+    paths.data.unlink()
+    paths.folder.rmdir()
+    paths.folder.symlink_to(elsewhere)
+    fetch_files(scripted.client(), paths, "coins")
+    assert (elsewhere / "data" / "train.csv").is_file()
+
+
 def _fetching_process(scripted: ScriptedKaggle, paths: CompetitionPaths) -> subprocess.Popen[bytes]:
     program = f"""
 from pathlib import Path
