@@ -63,7 +63,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(DiskFull)
     async def disk_full(_request: Request, error: DiskFull) -> JSONResponse:
-        return _error(507, f"The practice server's disk is full: {error.message}")
+        return _error(507, f"The practice server: {error.message}")
 
     @app.exception_handler(OSError)
     async def system_error(_request: Request, error: OSError) -> JSONResponse:

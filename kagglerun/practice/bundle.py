@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kagglerun.errors import PracticeError
-from kagglerun.files import atomic_path, disk_full_named
+from kagglerun.files import atomic_path
 
 _FIXED_TIME = (2020, 1, 1, 0, 0, 0)
 _PACKED_ALREADY = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".zip", ".gz", ".parquet", ".bz2", ".xz"}
@@ -37,11 +37,8 @@ def write_bundle(path: Path, members: Iterable[tuple[str, bytes | Path]]) -> Non
     Args:
         path: the zip to write.
         members: name inside the zip, and the content or the file that has it.
-
-    Raises:
-        DiskFull: there was no room.
     """
-    with disk_full_named(path), zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in sorted(members, key=lambda member: member[0]):
             info = zipfile.ZipInfo(name, _FIXED_TIME)
             info.external_attr = 0o644 << 16

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kagglerun.errors import CompetitionNotFound, PracticeError
+from kagglerun.errors import CompetitionNotFound, DiskFull, PracticeError
 from kagglerun.files import disk_full_named, write_text
 from kagglerun.practice.bundle import BundleFile, list_bundle
 from kagglerun.practice.paths import HostedPaths, PracticePaths
@@ -157,33 +158,50 @@ def check_slug(paths: PracticePaths, slug: str) -> None:
     if slug in BUILT_IN:
         raise PracticeError(f"{slug!r} is built in", hint="choose another slug")
     if paths.competition(slug).folder.exists():
-        raise PracticeError(
-            f"the practice server has a competition {slug!r} already",
-            hint=f"choose another slug, or: kagglerun practice remove {slug}",
-        )
+        raise _taken(slug)
 
 
 @contextmanager
 def new_competition(paths: PracticePaths, slug: str) -> Iterator[HostedPaths]:
     """Yield an empty folder to fill; on leaving without an error it becomes the competition's, in one step.
 
-    On an error nothing is left. Two at once: the first to end wins, the other's work is dropped when both made
-    the same built-in competition.
+    On an error nothing is left. A full disk becomes a DiskFull that names the competition. Of two at once the first
+    to end wins; where both made the same built-in competition the other's work is dropped, else it is an error.
     """
     final = paths.competition(slug).folder
     _remove_leftovers(paths, slug)
     temporary = paths.competitions / f".{slug}.{uuid.uuid4().hex[:12]}.tmp"
-    with disk_full_named(final):
-        temporary.mkdir(parents=True)
-        try:
+    try:
+        with disk_full_named(final):
+            temporary.mkdir(parents=True)
             yield HostedPaths(temporary)
-            try:
-                temporary.rename(final)
-            except OSError:
-                if not (final / "competition.json").is_file():
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            _move_into_place(temporary, final, slug)
+    except DiskFull as error:
+        raise DiskFull(
+            f"the disk is full: the competition {slug!r} was not made, and nothing is left of it",
+            hint=f"free some space on the disk of {paths.folder}, then run the same command again",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_into_place(temporary: Path, final: Path, slug: str) -> None:
+    from kagglerun.practice.builtin import BUILT_IN
+
+    try:
+        temporary.rename(final)
+    except OSError as error:
+        if not HostedPaths(final).definition.is_file():
+            raise
+        if slug not in BUILT_IN:
+            raise _taken(slug) from error
+
+
+def _taken(slug: str) -> PracticeError:
+    return PracticeError(
+        f"the practice server has a competition {slug!r} already",
+        hint=f"choose another slug, or: kagglerun practice remove {slug}",
+    )
 
 
 def write_definition(paths: HostedPaths, definition: Definition) -> None:

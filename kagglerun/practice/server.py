@@ -202,7 +202,7 @@ def _start(workspace: Workspace, paths: PracticePaths, port: int, calls_per_minu
         time.sleep(0.02)
     process.kill()
     process.wait()
-    raise PracticeError(f"the practice server did not start: {_last_line(paths.log)}", hint=f"its log: {paths.log}")
+    raise PracticeError(f"the practice server did not start: {_reason(paths.log)}", hint=f"its log: {paths.log}")
 
 
 def _environment() -> dict[str, str]:
@@ -261,6 +261,8 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _last_line(path: Path) -> str:
-    lines = path.read_text("utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"
+def _reason(log: Path) -> str:
+    """Why the server did not start: the error that it told, else the last thing that it printed."""
+    lines = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (told or lines or ["it printed nothing"])[-1]

@@ -6,6 +6,7 @@ may use it at once.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from kagglerun.errors import DiskFull
+from kagglerun.errors import DiskFull, KagglerunError, PracticeError
 from kagglerun.practice.paths import PracticePaths
 
 _SCHEMA = """
@@ -30,6 +31,8 @@ CREATE TABLE IF NOT EXISTS submissions (
 CREATE INDEX IF NOT EXISTS submissions_of_slug ON submissions (slug, time);
 """
 _BUSY_SECONDS = 20.0
+_FULL_BYTES = 1 << 17
+"""With less room than this SQLite cannot write its journal."""
 
 
 class Status(StrEnum):
@@ -93,12 +96,20 @@ class Store:
         """A connection of its own; each statement commits by itself."""
         try:
             yield from self._connected()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_WRITE):
-                raise
-            raise DiskFull(
-                f"{self._path} could not be written: {error}", hint="free some space, then run the same command again"
-            ) from error
+        except sqlite3.DatabaseError as error:
+            raise self._named(error) from error
+
+    def _named(self, error: sqlite3.DatabaseError) -> KagglerunError:
+        """What went wrong, with the file's name. SQLite tells a full disk in several ways."""
+        if shutil.disk_usage(self._path.parent).free < _FULL_BYTES:
+            return DiskFull(
+                f"the disk is full: {self._path} could not be written (what it held is untouched)",
+                hint=f"free some space on the disk of {self._path.parent}, then run the same command again",
+            )
+        return PracticeError(
+            f"{self._path} cannot be used: {error}",
+            hint="kagglerun practice stop, then move the file away: the submissions in it are forgotten",
+        )
 
     def _connected(self) -> Iterator[sqlite3.Connection]:
         database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)

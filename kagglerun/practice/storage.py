@@ -127,13 +127,16 @@ async def _receive(request: Request, upload: Upload, path: Path, start: int) -> 
     """Append what is sent. What arrived before a broken connection stays, so that the client can go on from there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     arrived = start
-    with path.open("ab" if start else "wb") as file:
-        async for part in request.stream():
-            arrived += len(part)
-            if arrived > upload.bytes:
-                file.truncate(0)
-                raise ApiError(400, f"More than the announced {upload.bytes} bytes were sent")
-            file.write(part)
+    try:
+        with path.open("ab" if start else "wb") as file:
+            async for part in request.stream():
+                arrived += len(part)
+                if arrived > upload.bytes:
+                    raise ApiError(400, f"More than the announced {upload.bytes} bytes were sent")
+                file.write(part)
+    except (OSError, ApiError):
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _upload_answer(upload: Upload, path: Path) -> Response:

@@ -155,3 +155,10 @@ def test_two_commands_may_use_the_database_at_once(paths: PracticePaths) -> None
         for command in commands
     ]
     assert [(program.communicate()[1], program.returncode) for program in programs] == [("", 0)] * 4
+
+
+def test_a_database_that_cannot_be_read_is_named(paths: PracticePaths, capsys: pytest.CaptureFixture[str]) -> None:
+    paths.folder.mkdir(parents=True)
+    paths.database.write_text("no database " * 100)
+    assert run(["practice", "list"]) == 1
+    assert f"{paths.database} cannot be used: file is not a database" in said(capsys)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -10,10 +12,10 @@ import pandas as pd
 import pytest
 
 from kagglerun import metrics
-from kagglerun.errors import CompetitionNotFound, PracticeError
-from kagglerun.practice.competitions import Catalogue, remove_competition
+from kagglerun.errors import CompetitionNotFound, DiskFull, PracticeError
+from kagglerun.practice.competitions import Catalogue, Definition, remove_competition
 from kagglerun.practice.labelled import find_images, read_labelled_table
-from kagglerun.practice.paths import PracticePaths
+from kagglerun.practice.paths import HostedPaths, PracticePaths
 from tests.practice.small import small_competition, small_table
 
 
@@ -197,3 +199,41 @@ def test_a_definition_that_cannot_be_read_names_the_way_out(paths: PracticePaths
         Catalogue(paths).get("small")
     assert caught.value.hint is not None
     assert "practice remove small" in caught.value.hint
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(paths: PracticePaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("kagglerun.practice.create.write_text", full)
+    with pytest.raises(DiskFull, match="the competition 'small' was not made, and nothing is left of it"):
+        small_competition(paths, "small")
+    assert not list(paths.competitions.iterdir())
+
+
+def test_of_two_made_at_the_same_time_one_is_kept_and_the_other_told(
+    paths: PracticePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kagglerun.practice import create as module
+
+    original = module.write_definition
+
+    def slower(hosted: HostedPaths, definition: Definition) -> None:
+        monkeypatch.setattr(module, "write_definition", original)
+        small_competition(paths, "small", seed=1)
+        original(hosted, definition)
+
+    monkeypatch.setattr(module, "write_definition", slower)
+    with pytest.raises(PracticeError, match="already"):
+        small_competition(paths, "small", seed=2)
+    assert [path.name for path in paths.competitions.iterdir()] == ["small"]
+
+
+def test_leftovers_of_a_killed_create_go_away_once_they_are_old(paths: PracticePaths) -> None:
+    leftovers = [paths.competitions / f".small.{name}.tmp" for name in ("old", "new")]
+    for folder in leftovers:
+        (folder / "files").mkdir(parents=True)
+    os.utime(leftovers[0], (0, 0))
+    small_competition(paths, "small")
+    assert [folder.exists() for folder in leftovers] == [False, True]
+    assert "small" in Catalogue(paths).slugs()
