@@ -12,6 +12,7 @@ from kagglerun.cli.console import out
 if TYPE_CHECKING:
     from kagglerun.jobs.control import JobInfo
 
+_WIDTH_FOR_ALL = 120
 _STYLES = {
     "running": "green",
     "starting": "green",
@@ -54,21 +55,23 @@ def _print_table(found: list[JobInfo]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    columns = ["job", "what", "state", "progress", "started", "heartbeat"]
+    if out.width < _WIDTH_FOR_ALL:
+        columns.remove("what")  # the id says nearly the same
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("job", "what", "state", "progress", "started", "heartbeat"):
-        wraps = name in ("what", "progress")
-        table.add_column(name, no_wrap=not wraps, min_width=12 if wraps else None)
+    for name in columns:
+        table.add_column(name, no_wrap=name not in ("what", "progress"))
     for job in found:
         style = _STYLES[job.state]
-        state = f"[{style}]{job.state}[/]" if style else str(job.state)
-        table.add_row(
-            escape(job.job_id),
-            escape(job.what),
-            state,
-            escape(job.error or job.progress),
-            time.strftime("%m-%d %H:%M", time.localtime(job.created)),
-            _heartbeat(job),
-        )
+        cells = {
+            "job": escape(job.job_id),
+            "what": escape(job.what),
+            "state": f"[{style}]{job.state}[/]" if style else str(job.state),
+            "progress": escape(job.error or job.progress),
+            "started": time.strftime("%m-%d %H:%M", time.localtime(job.created)),
+            "heartbeat": _heartbeat(job),
+        }
+        table.add_row(*(cells[name] for name in columns))
     out.print(table, soft_wrap=False)
 
 

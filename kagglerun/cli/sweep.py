@@ -61,7 +61,7 @@ def sweep(
     if foreground:
         _run_here(workspace, paths)
     else:
-        _launch(workspace, spec, follow)
+        _launch(workspace, paths, spec, follow)
 
 
 def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
@@ -79,14 +79,15 @@ def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
     return True
 
 
-def _launch(workspace: Workspace, spec: StudySpec, follow: bool) -> None:
+def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool) -> None:
     from kagglerun.cli.logs import exit_code, show_until_end
     from kagglerun.jobs.launch import launch
+    from kagglerun.sweep.study import coordinator_argv
 
     job = launch(
         workspace,
         f"sweep-{spec.name}",
-        ["kagglerun.sweep.coordinator", spec.slug, spec.name],
+        coordinator_argv(paths),
         what=f"sweep {spec.name} ({spec.config.sweep.trials} trials)",
         environment=_ENVIRONMENT,
     )

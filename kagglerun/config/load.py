@@ -65,9 +65,19 @@ def load_card(path: Path) -> Card:
 
 def dump_yaml(section: Section) -> str:
     """The section as YAML that `load_config` or `load_card` reads back; unset optional values are left out."""
-    return yaml.safe_dump(
-        section.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True, width=110
-    )
+    values = section.model_dump(mode="json", exclude_none=True)
+    _keep_chosen_none(section, values)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _keep_chosen_none(section: Section, values: dict[str, Any]) -> None:
+    """Put back each None that is not the default, e.g. `clip_norm: null`: left out it would read as the default."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if value is None and field.default is not None:
+            values[name] = None
+        elif isinstance(value, Section):
+            _keep_chosen_none(value, values[name])
 
 
 def save_config(path: Path, config: Config) -> None:

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,13 +117,21 @@ def find_job(workspace: Workspace, name: str | None) -> JobPaths:
     raise ConfigError(f"there is no job {name!r}; the newest: {', '.join(ids[:5])}", hint="kagglerun jobs")
 
 
+def running_job(workspace: Workspace, argv: Sequence[str]) -> JobInfo | None:
+    """The job that does this now; argv without `-m`."""
+    return next((job for job in list_jobs(workspace) if job.argv[1:] == tuple(argv) and job.state.is_alive), None)
+
+
 def resumable_jobs(workspace: Workspace) -> list[JobInfo]:
-    """Jobs that did not finish, oldest first; of several with the same argv the newest alone counts."""
+    """Jobs that did not finish and are not under way, oldest first; of several with the same argv the newest."""
     newest: dict[tuple[str, ...], JobInfo] = {}
     for job in list_jobs(workspace):
+        if job.state.is_alive:
+            newest[job.argv] = job
         newest.setdefault(job.argv, job)
     unfinished = (JobState.STOPPED, JobState.KILLED, JobState.FAILED)
-    return [job for job in reversed(newest.values()) if job.state in unfinished]
+    found = [job for job in newest.values() if job.state in unfinished]
+    return sorted(found, key=lambda job: (job.created, job.job_id))
 
 
 def stop_job(paths: JobPaths, *, now: bool = False, seconds: float = STOP_SECONDS + 5) -> JobInfo:

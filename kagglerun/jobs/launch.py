@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
-from kagglerun.errors import JobError
+from kagglerun.errors import DiskFull, JobError
 from kagglerun.jobs.control import job_info
-from kagglerun.jobs.log import tail
 from kagglerun.jobs.records import JobSpec, read_spec, write_spec
 from kagglerun.jobs.run import READY
 from kagglerun.workspace import JobPaths, Workspace
 
 _LOG_LINES_IN_ERROR = 12
+_LEAST_FREE_BYTES = 1 << 16
 
 
 def launch(
@@ -90,6 +91,7 @@ def _start(workspace: Workspace, paths: JobPaths, spec: JobSpec) -> None:
     read_fd, write_fd = os.pipe()
     try:
         with paths.log.open("ab") as log:
+            said_before = log.tell()
             starter = subprocess.Popen(
                 # -P: a file of the workspace must not stand in for a module of Python.
                 [sys.executable, "-P", "-m", "kagglerun.jobs", str(paths.folder), str(write_fd)],
@@ -103,13 +105,19 @@ def _start(workspace: Workspace, paths: JobPaths, spec: JobSpec) -> None:
     finally:
         os.close(write_fd)
     starter.wait()
-    _wait_until_ready(paths, read_fd)
+    _wait_until_ready(paths, read_fd, said_before)
 
 
-def _wait_until_ready(paths: JobPaths, read_fd: int) -> None:
+def _wait_until_ready(paths: JobPaths, read_fd: int, said_before: int) -> None:
     """Read what the job says; the pipe ends when the job closes it or dies."""
     with os.fdopen(read_fd, "rb") as stream:
         answer = stream.read()
-    if answer != READY:
-        log = "\n".join(tail(paths, _LOG_LINES_IN_ERROR)) or "(its log is empty)"
-        raise JobError(f"the job {paths.job_id} did not start:\n{log}", hint=f"kagglerun logs {paths.job_id}")
+    if answer == READY:
+        return
+    if shutil.disk_usage(paths.folder).free < _LEAST_FREE_BYTES:
+        raise DiskFull(f"the disk is full: the job {paths.job_id} could not start", hint="free some space, then again")
+    with paths.log.open("rb") as log:
+        log.seek(said_before)
+        said = log.read().decode("utf-8", errors="replace").splitlines()[-_LOG_LINES_IN_ERROR:]
+    text = "\n".join(said) or "(it said nothing)"
+    raise JobError(f"the job {paths.job_id} did not start:\n{text}", hint=f"kagglerun logs {paths.job_id}")

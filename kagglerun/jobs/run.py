@@ -102,8 +102,7 @@ class JobReporter:
 
     def end_now(self) -> NoReturn:
         """End this process and all that it started, at once."""
-        with contextlib.suppress(OSError, DiskFull):
-            self.finish(JobState.STOPPED, STOPPED_EXIT_CODE)
+        self.finish(JobState.STOPPED, STOPPED_EXIT_CODE)
         os.killpg(os.getpgid(0), signal.SIGKILL)
         os._exit(STOPPED_EXIT_CODE)  # the group's signal ends this process too
 
@@ -114,10 +113,14 @@ class JobReporter:
                 self._write(JobState.RUNNING, durable=False)
 
     def finish(self, state: JobState, exit_code: int, error: str | None = None) -> None:
-        """Say the last word."""
+        """Say the last word. On a full disk the log alone has it, and the job counts as killed."""
         with self._lock:
             self._ended.set()
-            self._write(state, durable=True, exit_code=exit_code, error=error)
+            try:
+                self._write(state, durable=True, exit_code=exit_code, error=error)
+            except (OSError, DiskFull) as problem:
+                with contextlib.suppress(OSError):
+                    self.say(f"{state}, but {problem}")
 
     def start_heartbeat(self) -> None:
         """Beat from another thread until the last word."""

@@ -276,6 +276,7 @@ class Coordinator:
     def _finished(self) -> bool:
         best = best_trial(self._trials, self._spec.greater_is_better)
         assert best is not None, "is_wanted goes on until there are complete trials"
+        self._mirror.align(self._trials, last=True)
         self._progress.ended()
         self._report()
         self._reporter.say(

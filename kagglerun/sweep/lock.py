@@ -84,8 +84,12 @@ def _owner_is_alive(paths: StudyPaths) -> bool:
 
 def _locked(paths: StudyPaths) -> JobError:
     owner = _owner(paths)
-    job = owner.get("job")
-    who = f"the job {job}" if job else f"process {owner.get('pid', 'unknown')}"
+    return locked_error(paths, owner.get("job"), owner.get("pid"))
+
+
+def locked_error(paths: StudyPaths, job: str | None, pid: int | None) -> JobError:
+    """The error that says who works on a study."""
+    who = f"the job {job}" if job else f"process {pid or 'unknown'}"
     return JobError(
         f"{who} works on the study {paths.name} already",
         hint=f"kagglerun logs -f {job}    or: kagglerun stop {job}" if job else "wait for it, or end it with Ctrl-C",

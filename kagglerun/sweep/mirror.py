@@ -59,21 +59,25 @@ class StudyMirror:
         self._direction = direction(greater_is_better)
         self._warn = warn
         self._study: Any = None
-        self._warned = False
+        self._is_behind = False
 
-    def align(self, trials: Sequence[Trial]) -> None:
+    def align(self, trials: Sequence[Trial], last: bool = False) -> None:
         """Make the database say what the files say; a study that cannot be continued to that is written anew.
+
+        After a problem it is left alone until the last call: waiting for it each time would slow the sweep.
 
         Args:
             trials: all trials; those not told yet stand there as running.
+            last: whether this is the last call.
         """
+        if self._is_behind and not last:
+            return
         try:
             self._align(trials)
         except _PROBLEMS as error:
             self._study = None
-            if not self._warned:
-                self._warned = True
-                self._warn(f"{self._path} cannot be written ({_first_line(error)}); the sweep goes on without it")
+            self._is_behind = True
+            self._warn(f"{self._path} cannot be written ({_reason(error)}); the trials are safe without it")
 
     def _align(self, trials: Sequence[Trial]) -> None:
         finished = len(told(trials))
@@ -109,6 +113,8 @@ def _can_become(before: Any, after: Any) -> bool:
     return bool(before.state == running or (before.state == after.state and before.value == after.value))
 
 
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return (str(cause).splitlines() or [type(cause).__name__])[0]
+def _reason(error: BaseException) -> str:
+    """The database's own words, from under the wrappings of Optuna and SQLAlchemy."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (str(error).splitlines() or [type(error).__name__])[0]

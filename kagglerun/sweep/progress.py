@@ -26,10 +26,13 @@ class SweepProgress:
         position = folds.index(event.fold) + 1 if event.fold in folds else event.fold + 1
         where = f"trial {event.number}  fold {position}/{len(folds)}"
         self._latest = (
-            f"{where}  epoch {event.epoch}/{event.epochs}"
+            f"{where}  {self._step_name()} {event.epoch + 1}/{event.epochs}"
             if isinstance(event, EpochDone)
             else f"{where}  scored {event.score:.5g}"
         )
+
+    def _step_name(self) -> str:
+        return "tree" if self._spec.config.model.kind == "tabular_boosting" else "epoch"
 
     def started(self, number: int) -> None:
         """A trial has begun."""

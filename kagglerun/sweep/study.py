@@ -13,7 +13,8 @@ from kagglerun.config.schema import Config, Section
 from kagglerun.config.search import Parameter, parse_search
 from kagglerun.errors import ConfigError
 from kagglerun.files import write_text
-from kagglerun.sweep.lock import refuse_if_locked
+from kagglerun.jobs.control import running_job
+from kagglerun.sweep.lock import locked_error, refuse_if_locked
 from kagglerun.sweep.objective import EXPERIMENT, Objective, load_objective
 from kagglerun.sweep.trials import TrialState, read_trials
 from kagglerun.workspace import StudyPaths, Workspace
@@ -77,10 +78,23 @@ def prepare_study(
         _check_runs_are_free(workspace, spec)
     else:
         _check_same_study(before, spec)
-    refuse_if_locked(paths)
+    _refuse_if_worked_on(workspace, paths)
     if spec != before:
         write_text(paths.spec, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     return paths, spec
+
+
+def coordinator_argv(paths: StudyPaths) -> list[str]:
+    """What a job runs to work on a study."""
+    return ["kagglerun.sweep.coordinator", paths.slug, paths.name]
+
+
+def _refuse_if_worked_on(workspace: Workspace, paths: StudyPaths) -> None:
+    """A job that has just been started does not hold the lock yet."""
+    job = running_job(workspace, coordinator_argv(paths))
+    if job:
+        raise locked_error(paths, job.job_id, job.pid)
+    refuse_if_locked(paths)
 
 
 def study_name(slug: str, name: str) -> str:

@@ -14,7 +14,7 @@ from kagglerun.sweep.objective import TrialScore, TrialTask
 
 @dataclass(frozen=True)
 class EpochDone:
-    """A trial has done an epoch (counted from 1) of a fold (counted from 0)."""
+    """A trial has done an epoch (or tree) of a fold, both counted from 0."""
 
     number: int
     fold: int

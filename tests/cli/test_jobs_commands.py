@@ -131,6 +131,17 @@ def test_sweep_returns_at_once_and_says_how_to_follow(
     assert "the study digits-toy has its 3 trials" in capsys.readouterr().out
 
 
+def test_a_sweep_that_is_under_way_is_not_started_twice(
+    workspace: Workspace, toy: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*toy, "hooks.delay=600"]) == 0
+    capsys.readouterr()
+    assert run([*toy, "hooks.delay=600"]) == 1
+    assert "works on the study digits-toy already" in capsys.readouterr().err
+    assert len(list(workspace.all_jobs())) == 1
+    assert run(["stop", "--now"]) == 0
+
+
 def test_sweep_follow_ends_with_the_code_of_the_job(
     workspace: Workspace, toy: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kagglerun.config.load import dump_yaml, load_config, parse_config, value_at, with_values
+from kagglerun.config.load import dump_yaml, load_config, parse_config, save_config, value_at, with_values
 from kagglerun.config.schema import Config, ImageModelConfig
 from kagglerun.config.search import Choice, Range, parse_search
 from kagglerun.errors import ConfigError
@@ -92,6 +92,12 @@ def test_a_dumped_config_reads_back_equal() -> None:
         {"model": {"kind": "image", "weights": "w/x.pth", "options": {"in_chans": 3}}, "cv": {"folds": [0, 2]}}, "test"
     )
     assert parse_config(yaml.safe_load(dump_yaml(config)), "again") == config
+
+
+def test_a_none_that_is_not_the_default_survives_being_dumped(tmp_path: Path) -> None:
+    config = with_values(parse_config({"name": "c"}, "the test"), {"training.clip_norm": None})
+    save_config(tmp_path / "c.yaml", config)
+    assert load_config(tmp_path / "c.yaml") == config
 
 
 def test_a_config_is_frozen() -> None:

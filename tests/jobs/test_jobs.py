@@ -236,6 +236,15 @@ def test_resume_all_takes_the_newest_of_jobs_that_do_the_same(workspace: Workspa
     assert [job.job_id for job in resumable_jobs(workspace)] == [jobs[1].job_id, jobs[3].job_id]
 
 
+def test_resume_all_leaves_what_is_under_way_alone(workspace: Workspace) -> None:
+    running, killed = start(workspace, "count", "600"), start(workspace, "count", "600")
+    os.kill(job_info(killed).pid or 0, signal.SIGKILL)
+    ended(killed)
+    assert resumable_jobs(workspace) == []
+    stop_job(running, now=True)
+    assert [job.job_id for job in resumable_jobs(workspace)] == [killed.job_id]
+
+
 def test_following_shows_everything_and_ends_with_the_job(workspace: Workspace) -> None:
     job = start(workspace, "count", "8")
     text = "".join(follow(job, 100, lambda: job_info(job).state.is_alive))

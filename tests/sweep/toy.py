@@ -38,7 +38,7 @@ class Toy:
             time.sleep(float(behaviour.get("delay", 0)))
             if observer.should_stop():
                 raise TrialStopped
-            observer.epoch(fold, 1, 1, {})
+            observer.epoch(fold, 0, 1, {})
             observer.fold(fold, N_FOLDS, float(fold))
         if task.number in behaviour.get("fail_at", []):
             raise TrainingError("it was told to fail")
