@@ -16,7 +16,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -166,7 +166,8 @@ def _alone(paths: CompetitionPaths) -> Iterator[_Staging]:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
+    """Tidy up; a folder that is not empty, a mounted disk or a link stays."""
+    with suppress(OSError):
         folder.rmdir()
 
 
@@ -202,7 +203,7 @@ def _broken_off(error: ConnectionFailed, staging: _Staging, slug: str) -> Connec
 def _require_room(staging: _Staging, slug: str, download: Download, listed_bytes: int) -> None:
     """Room for what is still to come and for the files that will be unpacked from it."""
     to_come = (download.total or 0) - download.offset
-    require_room(staging.folder, to_come + max(listed_bytes, download.total or 0), f"fetching {slug}")
+    require_room(staging.folder.parent, to_come + max(listed_bytes, download.total or 0), f"fetching {slug}")
 
 
 def _receive(download: Download, staging: _Staging, progress: FetchProgress | None) -> None:
@@ -258,7 +259,7 @@ def _unpack(
             f"the archive of {slug} cannot be used: {error.message.replace(staging.part.name, 'it')}",
             hint="run the same command again; it is downloaded afresh",
         ) from None
-    except OSError:
+    except BaseException:  # a full disk, Ctrl-C: give the room back, keep the archive
         shutil.rmtree(staging.unpacked, ignore_errors=True)
         raise
 

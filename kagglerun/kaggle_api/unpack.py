@@ -69,9 +69,10 @@ def require_room(folder: Path, needed: int, what: str) -> None:
         DiskFull: it has not; names what is needed and what is free.
     """
     free = shutil.disk_usage(folder).free
-    if needed + _SPARE_BYTES > free:
+    wanted = needed + _SPARE_BYTES
+    if wanted > free:
         raise DiskFull(
-            f"{what} needs {in_units(needed)}, but the disk of {folder} has {in_units(free)} free",
+            f"{what} needs {in_units(wanted)} of room, but the disk of {folder} has {in_units(free)} free",
             hint="free some space, or put the workspace on another disk (kagglerun init FOLDER)",
         )
 

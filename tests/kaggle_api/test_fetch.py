@@ -319,6 +319,8 @@ def test_full_disk_leaves_the_old_data(
         scripted.serve_bundle(zip_of({"big.bin": _noise(3_000_000)}), '"big"')
         with pytest.raises(DiskFull, match=r"fetching coins needs .* free"):
             fetch_files(scripted.client(), paths, "coins", force=True)
+        with pytest.raises(DiskFull, match=r"fetching other needs .* free"):
+            fetch_files(scripted.client(), CompetitionPaths(small_disk), "other")  # the folder is the disk itself
         monkeypatch.setattr(fetching, "require_room", lambda *_: None)
         monkeypatch.setattr("kagglerun.kaggle_api.unpack.require_room", lambda *_: None)
         with pytest.raises(DiskFull, match="the disk is full"):
@@ -328,5 +330,6 @@ def test_full_disk_leaves_the_old_data(
             fetch_files(scripted.client(), paths, "coins", force=True)
         after = {name: content for name, content in _tree(paths).items() if not name.startswith(".download/")}
         assert after == before
+        assert not (paths.downloads / "unpacked").exists()
     finally:
         subprocess.run(["umount", str(small_disk)], check=True)
