@@ -62,25 +62,32 @@ JOBS = (
 )  # fmt: skip
 
 
+def report(data: Path, trials: int, only: str | None = None) -> str:
+    """Run the jobs in one fresh workspace; a Markdown table of their scores."""
+    rows = [
+        "### The main job on real data: fetch, sweep, submit best",
+        "",
+        "| competition | labelled rows | config | trials | best OOF | public | private | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory(prefix="kagglerun-bench-") as folder:
+        workspace = Path(folder) / "workspace"
+        call("init", str(workspace), cwd=Path(folder))
+        try:
+            rows += [run_job(job, data, workspace, trials) for job in JOBS if only in (None, job.bundle)]
+        finally:
+            call("practice", "stop", cwd=workspace)
+    return "\n".join(rows)
+
+
 def main() -> None:
-    """Run the chosen jobs in one fresh workspace."""
+    """Run the chosen jobs and print their table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", choices=[job.bundle for job in JOBS])
     parser.add_argument("--trials", type=int, default=5)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="kagglerun-bench-") as folder:
-        workspace = Path(folder) / "workspace"
-        call("init", str(workspace), cwd=Path(folder))
-        try:
-            rows = [
-                run_job(job, chosen.data, workspace, chosen.trials) for job in JOBS if chosen.only in (None, job.bundle)
-            ]
-        finally:
-            call("practice", "stop", cwd=workspace)
-    print("| competition | rows | config | trials | best OOF | public | private | seconds |")
-    print("|---|---|---|---|---|---|---|---|")
-    print("\n".join(rows))
+    print(report(chosen.data, chosen.trials, chosen.only))
 
 
 def run_job(job: Job, data: Path, workspace: Path, trials: int) -> str:
@@ -96,14 +103,8 @@ def run_job(job: Job, data: Path, workspace: Path, trials: int) -> str:
     call("sweep", job.config, *overrides, "--follow", cwd=workspace)
     call("submit", "best", "--competition", f"practice/{job.bundle}", "--yes", cwd=workspace)
     seconds = time.monotonic() - started
-    best = max(
-        (
-            run
-            for run in json.loads(call("runs", job.bundle, "--json", cwd=workspace))
-            if run["public_score"] is not None
-        ),
-        key=lambda run: run["started"],
-    )
+    runs = json.loads(call("runs", job.bundle, "--json", cwd=workspace))
+    [best] = [run for run in runs if run["public_score"] is not None]
     sent = [json.loads(line) for line in submissions(workspace, job.bundle, best["run_id"])]
     rows = len((unpacked / "train.csv").read_text().splitlines()) - 1
     private = next((line["private_score"] for line in reversed(sent) if line.get("private_score") is not None), None)

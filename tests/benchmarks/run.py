@@ -1,0 +1,81 @@
+"""All benchmarks: `make bench`. Adds a dated section to RESULTS.md.
+
+    python tests/benchmarks/run.py [--data FOLDER_WITH_REAL_BUNDLES] [--trials 5]
+
+Figures that compare are measured side by side in one run and given as ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import engine
+import real_scores
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+def main() -> None:
+    """Run all benchmarks and write their section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
+    parser.add_argument("--trials", type=int, default=5)
+    chosen = parser.parse_args()
+    parts = [heading(), command_line(), engine.report()]
+    if chosen.data:
+        parts.append(real_scores.report(Path(chosen.data), chosen.trials))
+    section = "\n\n".join(parts) + "\n"
+    before = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n"
+    RESULTS.write_text(f"{before.rstrip()}\n\n{section}", "utf-8")
+    print(section)
+
+
+def heading() -> str:
+    """Date, machine and versions."""
+    names = ("torch", "timm", "lightgbm", "optuna", "mlflow", "pandas")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"## {datetime.now(UTC):%Y-%m-%d}, {cores} CPU cores ({processor()}), no GPU\n\n"
+        f"Python {platform.python_version()}, {versions}."
+    )
+
+
+def processor() -> str:
+    """Model name of the CPU."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def command_line() -> str:
+    """Time to answer of the two commands that must not import anything heavy; median of seven."""
+    rows = ["### Answer times of the command line", "", "| command | median seconds |", "|---|---|"]
+    for arguments in (["--help"], ["jobs"]):
+        command = [sys.executable, "-m", "kagglerun", *arguments]
+        seconds = median_seconds(lambda command=command: subprocess.run(command, capture_output=True, check=True))
+        rows.append(f"| `kagglerun {' '.join(arguments)}` | {seconds:.2f} |")
+    return "\n".join(rows)
+
+
+def median_seconds(action: Callable[[], object], repeats: int = 7) -> float:
+    """Median wall time of an action, in seconds."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()
