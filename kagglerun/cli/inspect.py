@@ -24,11 +24,11 @@ def inspect(
 
     Ends with exit code 2 when something must be filled in, naming the line to write.
     """
-    from kagglerun.config.load import load_card
+    from kagglerun.data.understand import current_card
 
     workspace = Workspace.find()
     paths = workspace.competition(workspace.resolve_competition(competition))
-    card = load_card(paths.card)
+    card = current_card(paths)
     if as_json:
         out.print(json.dumps(card.model_dump(mode="json"), indent=2), markup=False)
     else:

@@ -97,10 +97,10 @@ def _best(workspace: Workspace, slug: str) -> RunPaths:
 
 def _card(about: Target) -> Card:
     """The card; submissions go to where its data came from."""
-    from kagglerun.config.load import load_card
+    from kagglerun.data.understand import current_card
     from kagglerun.errors import ConfigError
 
-    card = about.card or load_card(about.paths.card)
+    card = about.card or current_card(about.paths)
     if about.source != card.source:
         raise ConfigError(
             f"the data of {card.slug} came from {card.ref}, and submissions go there, not to {about.source}",

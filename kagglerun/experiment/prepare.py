@@ -24,6 +24,7 @@ from kagglerun.config.schema import (
 from kagglerun.data.preflight import preflight
 from kagglerun.data.splits import auto_scheme, fold_rows, make_folds, signature
 from kagglerun.data.tables import CompetitionData, load_competition
+from kagglerun.data.understand import current_card
 from kagglerun.errors import ConfigError, DataError
 from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
 from kagglerun.experiment.predictions import prediction_names
@@ -44,7 +45,7 @@ def resolve_config(workspace: Workspace, config: Config) -> Config:
     """
     slug = workspace.resolve_competition(config.competition)
     paths = workspace.competition(slug)
-    card = load_card(paths.card)
+    card = current_card(paths)
     card.require_resolved(paths.card)
     data = load_competition(paths, card)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
