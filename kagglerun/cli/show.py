@@ -119,7 +119,9 @@ def _print_submissions(entries: list[dict[str, Any]]) -> None:
     if not entries:
         return
     out.print("\n[bold]submissions[/]")
-    for entry in entries:
+    # A submission has a line when it was sent and another when its score came back: the last one counts.
+    last = {entry.get("ref") or entry.get("time"): entry for entry in entries}
+    for entry in last.values():
         scores = [f"{part} {entry[f'{part}_score']}" for part in ("public", "private") if entry.get(f"{part}_score")]
         told = "  ".join(scores) or str(entry.get("error") or entry.get("state") or "")
         out.print(f"  {escape(str(entry.get('time', '')))}  {escape(told)}")
