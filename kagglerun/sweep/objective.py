@@ -89,8 +89,8 @@ class Experiment:
     is_tracked = True
 
     def resolve(self, workspace: Workspace, config: Config) -> Config:
-        """See `kagglerun.experiment.run.resolve_config`."""
-        from kagglerun.experiment.run import resolve_config
+        """See `kagglerun.experiment.prepare.resolve_config`."""
+        from kagglerun.experiment.prepare import resolve_config
 
         return resolve_config(workspace, config)
 
