@@ -228,8 +228,9 @@ def _step(config: TrainingConfig, state: TrainState, loss: Tensor, lr: float, gr
     parameters = [p for p in state.model.parameters() if p.grad is not None]
     norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm or math.inf)
     # With fp16 an infinite gradient is expected now and then: the scaler skips the step and lowers its scale.
-    finite = torch.isfinite(loss) if state.scaler.is_enabled() else torch.isfinite(loss) & torch.isfinite(norm)
-    if not bool(finite):
+    # One number for both, so that the device is waited for once: neither can make the other's infinity finite.
+    checked = loss if state.scaler.is_enabled() else loss + norm
+    if not math.isfinite(float(checked)):
         first = ", ".join(map(str, group[0][:8].tolist()))
         raise NonFiniteLoss(
             f"the loss is {float(loss)} and the gradient norm {float(norm)} at epoch {state.epoch}, update "

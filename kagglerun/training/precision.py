@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -67,5 +67,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of a forward pass."""
+        if self.name == "fp32":
+            return nullcontext()
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, dtype=dtype, enabled=self.name != "fp32")
+        return torch.autocast(self.device.type, dtype=dtype)

@@ -19,8 +19,15 @@ from kagglerun.randomness import derive, generator
 
 
 def seed_torch(seed: int, purpose: str, *path: int | str) -> None:
-    """Seed torch's generators (CPU and every GPU) for one use."""
-    torch.manual_seed(derive(seed, purpose, *path))
+    """Seed torch's generators (CPU and every GPU in use) for one use.
+
+    `torch.manual_seed` would do the same, but formats a stack trace for each backend that is not in use: 0.15 ms
+    a call, a tenth of a small network's update.
+    """
+    number = derive(seed, purpose, *path)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(number)
 
 
 def sample_order(seed: int, fold: int, epoch: int, n_samples: int) -> NDArray[np.int64]:
