@@ -47,10 +47,10 @@ demo: $(READY) ## the whole job offline: fetch, sweep, submit, review (no accoun
 	printf '\nReview in MLflow:  make ui    (or: cd $(DEMO) && ../$(BIN)/kagglerun ui)\n'
 
 test: $(READY) ## all tests (JOBS=2 processes; KAGGLERUN_TEST_DATA names a folder with real competition bundles)
-	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist worksteal -q
+	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q
 
 quick: $(READY) ## the tests that take less than about ten seconds
-	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist worksteal -q -m "not slow and not browser and not real"
+	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q -m "not slow and not browser and not real"
 
 check: $(READY) ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .
