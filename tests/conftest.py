@@ -10,6 +10,9 @@ import pytest
 
 from kagglerun.workspace import Workspace
 
+# Width of every table; set before anything asks for it. Processes of pytest-xdist bring another one.
+os.environ["COLUMNS"] = "200"
+
 _SCRUBBED_PREFIXES = ("KAGGLE", "MLFLOW", "OPTUNA", "HF_", "RAY_")
 
 
