@@ -32,6 +32,7 @@ QUIET = {
     "DO_NOT_TRACK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # The journal is the safety net, so a request that fails is not repeated for minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -302,6 +303,10 @@ def _translated(label: str, let_through: frozenset[str] = frozenset()) -> Iterat
 
 def _first_line(error: Exception) -> str:
     text = str(error).strip() or type(error).__name__
+    if "Max retries exceeded" in text:
+        return "it cannot be reached"
+    if "No module named 'psycopg" in text:
+        return "its driver is not installed: pip install 'kagglerun[postgres]'"
     return re.sub(r"://[^@/\s]+@", "://", text.splitlines()[0])[:300]
 
 
