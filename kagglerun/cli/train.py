@@ -54,7 +54,7 @@ def _progress() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[values]}"),
     )
-    return Progress(*columns, console=err)
+    return Progress(*columns, console=err, transient=True)
 
 
 class _Watcher:

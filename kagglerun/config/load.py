@@ -261,12 +261,26 @@ def _as_config_error(model: type[Section], error: ValidationError, origin: str) 
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         where = f"key in {'.'.join(path[:-1])} of {origin}" if path[:-1] else f"key in {origin}"
-        return unknown_name(where, path[-1], section.model_fields if section else ())
+        return _other_kind(path) or unknown_name(where, path[-1], section.model_fields if section else ())
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     value = first.get("input")
     shown = "" if isinstance(value, dict | BaseModel) else f" is {value!r}"
     return ConfigError(f"{origin}: {key or 'the config'}{shown}: {message}{more}")
+
+
+def _other_kind(path: list[str]) -> ConfigError | None:
+    """The error for a key that another model kind has."""
+    if len(path) != 2 or path[0] != "model":
+        return None
+    members = [member for member in _members(Config.model_fields["model"].annotation) if _is_section(member)]
+    kinds = [member.model_fields["kind"].default for member in members if path[1] in member.model_fields]
+    if not kinds:
+        return None
+    return ConfigError(
+        f"model.{path[1]} belongs to model.kind {' or '.join(kinds)}, not to the kind that the config has",
+        hint=f"add model.kind={kinds[0]}",
+    )
 
 
 def _path_in_file(model: type[Section], location: tuple[int | str, ...]) -> tuple[list[str], type[Section] | None]:

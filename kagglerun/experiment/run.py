@@ -167,7 +167,7 @@ def _freeze(paths: RunPaths, config: Config) -> None:
     if load_config(paths.config) != config:
         raise ConfigError(
             f"the run {paths.run_id} was made with another config",
-            hint=f"choose another name with name=..., or compare with {paths.config}",
+            hint=f"take another id for a new run, or compare with {paths.config}",
         )
 
 

@@ -11,6 +11,7 @@ import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import requests
@@ -20,6 +21,7 @@ from kagglerun.errors import (
     CompetitionNotFound,
     ConnectionFailed,
     CredentialsRejected,
+    DiskFull,
     KaggleError,
     KagglerunError,
     RateLimited,
@@ -129,6 +131,10 @@ def _refusal(response: requests.Response, asked: Asked) -> KagglerunError:
         return RulesNotAccepted(
             f"the rules of {asked.name} are not accepted yet{shown}",
             hint=f"{accept}, then run the same command again",
+        )
+    if status == HTTPStatus.INSUFFICIENT_STORAGE:
+        return DiskFull(
+            f"{asked.server} has no room left on its disk", hint="free some space, then run the same command again"
         )
     if status >= 500:
         return ConnectionFailed(f"{asked.server} has trouble (status {status})", hint="try again in a few minutes")

@@ -80,7 +80,8 @@ def read_as_text(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from None
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read as CSV: {reason}") from None
 
 
 def label_texts(classes: Sequence[Any], sample_texts: Sequence[str]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ def test_texts_become_numbers_by_the_fields_type(tmp_path: Path) -> None:
         ("optimiser: {}", ["optimiser", "did you mean 'optimizer'"]),
         ("optimizer: {lrr: 1}", ["lrr", "optimizer", "did you mean 'lr'"]),
         ("model: {kind: image, nam: x}", ["nam", "did you mean 'name'"]),
+        ("model: {kind: auto, num_leaves: 3}", ["model.num_leaves", "model.kind=tabular_boosting"]),
         ("model: {kind: imag}", ["imag", "image", "tabular_boosting"]),
         ("training: {epochs: 0}", ["training.epochs", "0", "greater than or equal to 1"]),
         ("training: {batch_size: many}", ["training.batch_size", "many"]),
