@@ -13,51 +13,30 @@ Nothing else joins paths.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from kagglerun.competition_ref import CompetitionRef
 from kagglerun.errors import ConfigError, WorkspaceError
 from kagglerun.files import write_text
 
-PRACTICE_PREFIX = "practice/"
-_SLUG = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
 
+class Entry:
+    """A file or folder at a fixed place; read as an attribute of its owner it is the path.
 
-@dataclass(frozen=True)
-class CompetitionRef:
-    """A competition as the user names it: `titanic` on Kaggle, `practice/digits` on the practice server.
-
-    Attributes:
-        slug: the competition's slug, and the name of its folder.
-        source: "kaggle" or "practice"; None when the name does not say, so that the card decides.
+    Args:
+        name: its name.
+        base: the owner's attribute that holds the folder it is in.
     """
 
-    slug: str
-    source: str | None
+    def __init__(self, name: str, base: str = "folder") -> None:
+        self._name, self._base = name, base
 
-    @classmethod
-    def parse(cls, name: str) -> CompetitionRef:
-        """Read `slug`, `practice/slug`, `kaggle/slug` or a competition's address.
-
-        Raises:
-            ConfigError: the name is not a slug.
-        """
-        text = name.strip().rstrip("/")
-        address = re.fullmatch(r"https?://(?:www\.)?kaggle\.com/(?:c|competitions)/([^/?#]+).*", text)
-        if address:
-            return cls(address.group(1), "kaggle")
-        source, _, slug = text.rpartition("/")
-        if not _SLUG.fullmatch(slug) or source not in ("", "kaggle", "practice"):
-            raise ConfigError(
-                f"{name!r} is not a competition's name",
-                hint="use the slug from its address, e.g. `titanic`, or `practice/digits`",
-            )
-        return cls(slug, source or None)
-
-    def __str__(self) -> str:
-        return f"{PRACTICE_PREFIX}{self.slug}" if self.source == "practice" else self.slug
+    def __get__(self, owner: Any, _type: type | None = None) -> Path:
+        folder: Path = getattr(owner, self._base)
+        return folder / self._name
 
 
 @dataclass(frozen=True)
@@ -71,30 +50,16 @@ class CompetitionPaths:
         """The competition's slug."""
         return self.folder.name
 
-    @property
-    def card(self) -> Path:
-        """competition.yaml: what is known of the competition."""
-        return self.folder / "competition.yaml"
-
-    @property
-    def hooks(self) -> Path:
-        """hooks.py: optional code of the user's."""
-        return self.folder / "hooks.py"
-
-    @property
-    def data(self) -> Path:
-        """The unpacked files, as Kaggle serves them."""
-        return self.folder / "data"
-
-    @property
-    def manifest(self) -> Path:
-        """Size and SHA-256 of every file in data/; written last, so it proves that data/ is whole."""
-        return self.data / ".manifest.json"
-
-    @property
-    def downloads(self) -> Path:
-        """What is being downloaded and unpacked; data/ is replaced in one step when it is whole."""
-        return self.folder / ".download"
+    card = Entry("competition.yaml")
+    """competition.yaml: what is known of the competition."""
+    hooks = Entry("hooks.py")
+    """hooks.py: optional code of the user's."""
+    data = Entry("data")
+    """The unpacked files, as Kaggle serves them."""
+    manifest = Entry(".manifest.json", base="data")
+    """Size and SHA-256 of every file in data/; written last, so it proves that data/ is whole."""
+    downloads = Entry(".download")
+    """What is being downloaded and unpacked; data/ is replaced in one step when it is whole."""
 
 
 @dataclass(frozen=True)
@@ -103,39 +68,23 @@ class FoldPaths:
 
     folder: Path
 
-    @property
-    def checkpoint(self) -> Path:
-        """Everything needed to go on, while the fold trains."""
-        return self.folder / "checkpoint.pt"
-
-    @property
-    def previous_checkpoint(self) -> Path:
-        """The checkpoint before the last one."""
-        return self.folder / "checkpoint.previous.pt"
-
-    @property
-    def weights(self) -> Path:
-        """The weights that made the predictions."""
-        return self.folder / "weights.safetensors"
+    checkpoint = Entry("checkpoint.pt")
+    """Everything needed to go on, while the fold trains."""
+    previous_checkpoint = Entry("checkpoint.previous.pt")
+    """The checkpoint before the last one."""
+    weights = Entry("weights.safetensors")
+    """The weights that made the predictions."""
 
     def booster(self, output: int) -> Path:
         """The trees that predict target number `output`, in LightGBM's text format."""
         return self.folder / f"booster-{output}.txt"
 
-    @property
-    def oof(self) -> Path:
-        """Predictions for the fold's validation rows."""
-        return self.folder / "oof.parquet"
-
-    @property
-    def test(self) -> Path:
-        """Predictions for the test rows."""
-        return self.folder / "test.parquet"
-
-    @property
-    def result(self) -> Path:
-        """The fold's scores and curves; written last, so it proves that the fold is done."""
-        return self.folder / "result.json"
+    oof = Entry("oof.parquet")
+    """Predictions for the fold's validation rows."""
+    test = Entry("test.parquet")
+    """Predictions for the test rows."""
+    result = Entry("result.json")
+    """The fold's scores and curves; written last, so it proves that the fold is done."""
 
 
 @dataclass(frozen=True)
@@ -154,65 +103,30 @@ class RunPaths:
         """The slug of the run's competition."""
         return self.folder.parent.name
 
-    @property
-    def config(self) -> Path:
-        """The resolved config: all that a rerun needs."""
-        return self.folder / "config.yaml"
-
-    @property
-    def fingerprint(self) -> Path:
-        """What the run depends on, digested."""
-        return self.folder / "fingerprint.json"
-
-    @property
-    def metrics(self) -> Path:
-        """Fold and OOF scores; written last, so it proves that the run is finished."""
-        return self.folder / "metrics.json"
-
-    @property
-    def status(self) -> Path:
-        """RUNNING, FINISHED, FAILED or KILLED, and when it changed."""
-        return self.folder / "status.json"
-
-    @property
-    def oof(self) -> Path:
-        """Out-of-fold predictions, one row per training row."""
-        return self.folder / "oof.parquet"
-
-    @property
-    def test(self) -> Path:
-        """Test predictions, the mean over folds."""
-        return self.folder / "test.parquet"
-
-    @property
-    def journal(self) -> Path:
-        """Every tracked value, one JSON object a line, in order."""
-        return self.folder / "journal.jsonl"
-
-    @property
-    def tracking(self) -> Path:
-        """How far MLflow has got with the journal."""
-        return self.folder / "tracking.json"
-
-    @property
-    def environment(self) -> Path:
-        """Machine and package versions."""
-        return self.folder / "environment.json"
-
-    @property
-    def submission(self) -> Path:
-        """The submission file written from the test predictions."""
-        return self.folder / "submission.csv"
-
-    @property
-    def submissions(self) -> Path:
-        """What was sent from this run, and the scores that came back, one JSON object a line."""
-        return self.folder / "submissions.jsonl"
-
-    @property
-    def plots(self) -> Path:
-        """PNG pictures."""
-        return self.folder / "plots"
+    config = Entry("config.yaml")
+    """The resolved config: all that a rerun needs."""
+    fingerprint = Entry("fingerprint.json")
+    """What the run depends on, digested."""
+    metrics = Entry("metrics.json")
+    """Fold and OOF scores; written last, so it proves that the run is finished."""
+    status = Entry("status.json")
+    """RUNNING, FINISHED, FAILED or KILLED, and when it changed."""
+    oof = Entry("oof.parquet")
+    """Out-of-fold predictions, one row per training row."""
+    test = Entry("test.parquet")
+    """Test predictions, the mean over folds."""
+    journal = Entry("journal.jsonl")
+    """Every tracked value, one JSON object a line, in order."""
+    tracking = Entry("tracking.json")
+    """How far MLflow has got with the journal."""
+    environment = Entry("environment.json")
+    """Machine and package versions."""
+    submission = Entry("submission.csv")
+    """The submission file written from the test predictions."""
+    submissions = Entry("submissions.jsonl")
+    """What was sent from this run, and the scores that came back, one JSON object a line."""
+    plots = Entry("plots")
+    """PNG pictures."""
 
     def fold(self, index: int) -> FoldPaths:
         """The files of fold `index`, counted from 0."""
@@ -230,35 +144,18 @@ class JobPaths:
         """The job's id."""
         return self.folder.name
 
-    @property
-    def spec(self) -> Path:
-        """argv, working folder and names of environment variables."""
-        return self.folder / "spec.json"
-
-    @property
-    def pid(self) -> Path:
-        """Process id and start time."""
-        return self.folder / "pid.json"
-
-    @property
-    def status(self) -> Path:
-        """State, progress and heartbeat, written by the job itself."""
-        return self.folder / "status.json"
-
-    @property
-    def stop(self) -> Path:
-        """Exists when somebody asked the job to stop."""
-        return self.folder / "stop"
-
-    @property
-    def log(self) -> Path:
-        """Everything the job printed."""
-        return self.folder / "log.txt"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the job's process, so that a job runs once."""
-        return self.folder / "lock"
+    spec = Entry("spec.json")
+    """argv, working folder and names of environment variables."""
+    pid = Entry("pid.json")
+    """Process id and start time."""
+    status = Entry("status.json")
+    """State, progress and heartbeat, written by the job itself."""
+    stop = Entry("stop")
+    """Exists when somebody asked the job to stop."""
+    log = Entry("log.txt")
+    """Everything the job printed."""
+    lock = Entry("lock")
+    """Locked by the job's process, so that a job runs once."""
 
 
 @dataclass(frozen=True)
@@ -277,30 +174,16 @@ class StudyPaths:
         """The slug of the study's competition."""
         return self.folder.parent.name
 
-    @property
-    def spec(self) -> Path:
-        """What the study is: resolved base config, search space, lag, direction."""
-        return self.folder / "spec.yaml"
-
-    @property
-    def trials(self) -> Path:
-        """One JSON file a trial."""
-        return self.folder / "trials"
-
-    @property
-    def plots(self) -> Path:
-        """PNG pictures."""
-        return self.folder / "plots"
-
-    @property
-    def workers_log(self) -> Path:
-        """What the workers of a sweep in the foreground printed."""
-        return self.folder / "workers.log"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the study's one coordinator and its workers."""
-        return self.folder / "lock"
+    spec = Entry("spec.yaml")
+    """What the study is: resolved base config, search space, lag, direction."""
+    trials = Entry("trials")
+    """One JSON file a trial."""
+    plots = Entry("plots")
+    """PNG pictures."""
+    workers_log = Entry("workers.log")
+    """What the workers of a sweep in the foreground printed."""
+    lock = Entry("lock")
+    """Locked by the study's one coordinator and its workers."""
 
     def trial(self, number: int) -> Path:
         """The file of trial `number`, counted from 0."""
@@ -346,90 +229,40 @@ class Workspace:
         """Whether the folder has competitions/ and sweeps/."""
         return self.competitions.is_dir() and self.sweeps.is_dir()
 
-    @property
-    def competitions(self) -> Path:
-        """One folder a competition."""
-        return self.root / "competitions"
-
-    @property
-    def sweeps(self) -> Path:
-        """The configs."""
-        return self.root / "sweeps"
-
-    @property
-    def runs(self) -> Path:
-        """One folder a competition, in it one folder a run."""
-        return self.root / "runs"
-
-    @property
-    def state(self) -> Path:
-        """.kagglerun/: databases, jobs, caches."""
-        return self.root / ".kagglerun"
-
-    @property
-    def mlflow_db(self) -> Path:
-        """MLflow's SQLite database."""
-        return self.state / "mlflow.db"
-
-    @property
-    def mlflow_artifacts(self) -> Path:
-        """MLflow's artifacts."""
-        return self.state / "mlartifacts"
-
-    @property
-    def mlflow_lock(self) -> Path:
-        """Held while a process of this workspace writes to MLflow's database."""
-        return self.state / "mlflow.lock"
-
-    @property
-    def mlflow_log(self) -> Path:
-        """What MLflow's server printed last."""
-        return self.state / "mlflow.log"
-
-    @property
-    def study_journals(self) -> Path:
-        """Journals of the studies' parent runs: one folder a competition, in it one folder a study."""
-        return self.state / "studies"
-
-    @property
-    def studies_db(self) -> Path:
-        """Optuna's SQLite database."""
-        return self.state / "studies.db"
-
-    @property
-    def cache(self) -> Path:
-        """What can be made again: decoded images and the like."""
-        return self.state / "cache"
-
-    @property
-    def practice(self) -> Path:
-        """State of the practice server."""
-        return self.state / "practice"
-
-    @property
-    def settings(self) -> Path:
-        """Settings of this workspace, e.g. `mlflow_uri`."""
-        return self.state / "settings.yaml"
-
-    @property
-    def jobs(self) -> Path:
-        """One folder a job."""
-        return self.state / "jobs"
-
-    @property
-    def studies(self) -> Path:
-        """One folder a competition, in it one folder a study."""
-        return self.state / "studies"
-
-    @property
-    def ledger(self) -> Path:
-        """Every submission sent from this workspace, one JSON object a line."""
-        return self.state / "submissions.jsonl"
-
-    @property
-    def current_file(self) -> Path:
-        """Holds the name of the competition fetched last."""
-        return self.state / "current"
+    competitions = Entry("competitions", base="root")
+    """One folder a competition."""
+    sweeps = Entry("sweeps", base="root")
+    """The configs."""
+    runs = Entry("runs", base="root")
+    """One folder a competition, in it one folder a run."""
+    state = Entry(".kagglerun", base="root")
+    """.kagglerun/: databases, jobs, caches."""
+    mlflow_db = Entry("mlflow.db", base="state")
+    """MLflow's SQLite database."""
+    mlflow_artifacts = Entry("mlartifacts", base="state")
+    """MLflow's artifacts."""
+    mlflow_lock = Entry("mlflow.lock", base="state")
+    """Held while a process of this workspace writes to MLflow's database."""
+    mlflow_log = Entry("mlflow.log", base="state")
+    """What MLflow's server printed last."""
+    study_journals = Entry("studies", base="state")
+    """Journals of the studies' parent runs: one folder a competition, in it one folder a study."""
+    studies_db = Entry("studies.db", base="state")
+    """Optuna's SQLite database."""
+    cache = Entry("cache", base="state")
+    """What can be made again: decoded images and the like."""
+    practice = Entry("practice", base="state")
+    """State of the practice server."""
+    settings = Entry("settings.yaml", base="state")
+    """Settings of this workspace, e.g. `mlflow_uri`."""
+    jobs = Entry("jobs", base="state")
+    """One folder a job."""
+    studies = Entry("studies", base="state")
+    """One folder a competition, in it one folder a study."""
+    ledger = Entry("submissions.jsonl", base="state")
+    """Every submission sent from this workspace, one JSON object a line."""
+    current_file = Entry("current", base="state")
+    """Holds the name of the competition fetched last."""
 
     def competition(self, slug: str) -> CompetitionPaths:
         """The files of the competition `slug`."""

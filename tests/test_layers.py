@@ -8,7 +8,7 @@ import pytest
 from package_sources import Source, sources
 
 _LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__init__", "errors", "registry", "files", "randomness", "workspace"}),
+    frozenset({"__init__", "errors", "registry", "files", "randomness", "competition_ref", "workspace"}),
     frozenset({"config"}),
     frozenset({"metrics", "data", "kaggle_api", "training", "tracking", "jobs"}),
     frozenset({"models", "practice"}),
@@ -44,7 +44,15 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "typer": ("cli/",),
     "rich": ("cli/",),
 }
-_LIGHT_FOR_CLI = ("typer", "rich", "kagglerun.cli", "kagglerun.errors", "kagglerun.workspace", "kagglerun.__version__")
+_LIGHT_FOR_CLI = (
+    "typer",
+    "rich",
+    "kagglerun.cli",
+    "kagglerun.errors",
+    "kagglerun.competition_ref",
+    "kagglerun.workspace",
+    "kagglerun.__version__",
+)
 
 
 @pytest.mark.parametrize("source", sources(), ids=lambda source: source.name)

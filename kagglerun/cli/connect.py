@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kagglerun.workspace import CompetitionPaths, CompetitionRef, Workspace
+from kagglerun.competition_ref import CompetitionRef
+from kagglerun.workspace import CompetitionPaths, Workspace
 
 if TYPE_CHECKING:
     from kagglerun.config.card import Card

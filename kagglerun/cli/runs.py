@@ -44,8 +44,9 @@ def runs(
 
     The best is marked with a star: `kagglerun submit best` sends that one.
     """
+    from kagglerun.competition_ref import CompetitionRef
     from kagglerun.experiment.runs import list_runs
-    from kagglerun.workspace import CompetitionRef, Workspace
+    from kagglerun.workspace import Workspace
 
     workspace = Workspace.find()
     found = list_runs(workspace, CompetitionRef.parse(slug).slug if slug else None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kagglerun.workspace import Entry
+
 
 @dataclass(frozen=True)
 class HostedPaths:
@@ -12,30 +14,16 @@ class HostedPaths:
 
     folder: Path
 
-    @property
-    def definition(self) -> Path:
-        """What the competition is: metric, columns, rows, allowance."""
-        return self.folder / "competition.json"
-
-    @property
-    def bundle(self) -> Path:
-        """The competition's files as one zip."""
-        return self.folder / "bundle.zip"
-
-    @property
-    def files(self) -> Path:
-        """Single files of the bundle, unpacked when they are first asked for."""
-        return self.folder / "files"
-
-    @property
-    def solution(self) -> Path:
-        """The truth: ids, targets and a Usage column (Public or Private)."""
-        return self.folder / "solution.csv"
-
-    @property
-    def leaderboard(self) -> Path:
-        """Other teams' final scores, where the competition came with them."""
-        return self.folder / "leaderboard.csv"
+    definition = Entry("competition.json")
+    """What the competition is: metric, columns, rows, allowance."""
+    bundle = Entry("bundle.zip")
+    """The competition's files as one zip."""
+    files = Entry("files")
+    """Single files of the bundle, unpacked when they are first asked for."""
+    solution = Entry("solution.csv")
+    """The truth: ids, targets and a Usage column (Public or Private)."""
+    leaderboard = Entry("leaderboard.csv")
+    """Other teams' final scores, where the competition came with them."""
 
 
 @dataclass(frozen=True)
@@ -44,40 +32,20 @@ class PracticePaths:
 
     folder: Path
 
-    @property
-    def server(self) -> Path:
-        """Address, process and key of the running server; readable by its owner only."""
-        return self.folder / "server.json"
-
-    @property
-    def key(self) -> Path:
-        """The key that requests must carry; made once, so that a restart does not change it."""
-        return self.folder / "key"
-
-    @property
-    def log(self) -> Path:
-        """What the server printed, and one line a request."""
-        return self.folder / "server.log"
-
-    @property
-    def start_lock(self) -> Path:
-        """Held while somebody starts or stops the server."""
-        return self.folder / "start.lock"
-
-    @property
-    def server_lock(self) -> Path:
-        """Held by the server as long as it lives."""
-        return self.folder / "server.lock"
-
-    @property
-    def database(self) -> Path:
-        """Accepted rules, uploads and submissions."""
-        return self.folder / "practice.db"
-
-    @property
-    def competitions(self) -> Path:
-        """One folder a hosted competition."""
-        return self.folder / "competitions"
+    server = Entry("server.json")
+    """Address, process and key of the running server; readable by its owner only."""
+    key = Entry("key")
+    """The key that requests must carry; made once, so that a restart does not change it."""
+    log = Entry("server.log")
+    """What the server printed, and one line a request."""
+    start_lock = Entry("start.lock")
+    """Held while somebody starts or stops the server."""
+    server_lock = Entry("server.lock")
+    """Held by the server as long as it lives."""
+    database = Entry("practice.db")
+    """Accepted rules, uploads and submissions."""
+    competitions = Entry("competitions")
+    """One folder a hosted competition."""
 
     def competition(self, slug: str) -> HostedPaths:
         """The files of one hosted competition."""
