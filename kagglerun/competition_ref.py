@@ -35,7 +35,7 @@ class CompetitionRef:
         if address:
             return cls(address.group(1), "kaggle")
         source, _, slug = text.rpartition("/")
-        if not _SLUG.fullmatch(slug) or source not in ("", "kaggle", "practice"):
+        if not _SLUG.fullmatch(slug) or slug in ("kaggle", "practice") or source not in ("", "kaggle", "practice"):
             raise ConfigError(
                 f"{name!r} is not a competition's name",
                 hint="use the slug from its address, e.g. `titanic`, or `practice/digits`",

@@ -87,7 +87,7 @@ def _date_parts(name: str, column: pd.Series) -> dict[str, NDArray[np.float64]]:
         "year": dates.dt.year,
         "month": dates.dt.month,
         "day": dates.dt.day,
-        "weekday": dates.dt.weekday,
+        "weekday": dates.dt.day_of_week,
         "days": (dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1),
     }
     return {f"{name}.{part}": values.to_numpy(dtype=np.float64, na_value=np.nan) for part, values in parts.items()}

@@ -254,6 +254,40 @@ def test_hooks_change_features_folds_and_predictions(workspace: Workspace, compe
     assert plain.score > 0.8
 
 
+REPLACING_HOOKS = """
+from dataclasses import replace
+import numpy as np
+from kagglerun import metrics
+from kagglerun.hooks import CompetitionHooks
+from kagglerun.models.base import FoldOutcome
+
+class Constant:
+    def fit_fold(self, context):
+        share = context.data.targets[context.train_rows].mean()
+        assert list(context.data.train.columns) == ["x"]
+        valid = np.full((len(context.valid_rows), 1), share)
+        return FoldOutcome(valid, np.full((len(context.data.test), 1), share), (), 0)
+
+class Hooks(CompetitionHooks):
+    def metric(self):
+        return metrics.get("log_loss")
+
+    def dataset(self, data):
+        return replace(data, train=data.train[["x"]], test=data.test[["x"]])
+
+    def model(self):
+        return Constant()
+"""
+
+
+def test_hooks_replace_metric_dataset_and_model(workspace: Workspace, competition: CompetitionPaths) -> None:
+    competition.hooks.write_text(REPLACING_HOOKS)
+    result = run_experiment(workspace, make_config(workspace, BOOSTING), "replaced")
+    assert not result.greater_is_better and 0.5 < result.score < 0.8
+    values = read_predictions(workspace.run("made", "replaced").oof).values
+    assert len(np.unique(values)) <= 3, "one constant a fold"
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kagglerun import metrics
 from kagglerun.config.card import Task
@@ -143,3 +144,20 @@ def test_stopped_and_resumed_gives_the_bits_of_an_uninterrupted_fit(kind: str, s
     resumed = fit(config, data, paths)
     assert digest(resumed) == digest(whole)
     assert resumed.history == whole.history
+
+
+def test_test_time_flips_average_the_image_and_its_mirror_image(tmp_path: Path) -> None:
+    data = make_input(tmp_path / "images", Task.BINARY)
+    config = make_config("image", epochs=2)
+    flipped = config.model_copy(update={"model": config.model.model_copy(update={"tta": "hflip"})})
+    plain = fit(config, data, FoldPaths(tmp_path / "plain"))
+    both = fit(flipped, data, FoldPaths(tmp_path / "both"))
+    mirrored = tuple(mirror(path) for path in data.test_images or ())
+    seen_mirrored = fit(config, replace(data, test_images=mirrored, content="mirrored"), FoldPaths(tmp_path / "mirror"))
+    assert np.allclose(both.test, (plain.test + seen_mirrored.test) / 2, atol=1e-6)
+
+
+def mirror(path: Path) -> Path:
+    turned = path.with_name(f"mirrored-{path.name}")
+    ImageOps.mirror(Image.open(path)).save(turned)
+    return turned
