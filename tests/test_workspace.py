@@ -16,12 +16,7 @@ from kagglerun.workspace import Workspace
         ("practice/digits", "digits", "practice", "practice/digits"),
         ("kaggle/titanic", "titanic", "kaggle", "titanic"),
         (" titanic/ ", "titanic", None, "titanic"),
-        (
-            "https://www.kaggle.com/competitions/playground-series-s4e3/data?x=1",
-            "playground-series-s4e3",
-            "kaggle",
-            None,
-        ),
+        ("https://www.kaggle.com/competitions/plates-s4e3/data?x=1", "plates-s4e3", "kaggle", "plates-s4e3"),
         ("https://www.kaggle.com/c/titanic", "titanic", "kaggle", "titanic"),
     ],
 )
