@@ -150,8 +150,6 @@ class TrainingConfig(Section):
     """Image augmentation: light shifts, rotates and scales a little; flip also mirrors; medium adds colour."""
     checkpoint_seconds: float = Field(60, gt=0)
     """Within an epoch, save this often, in seconds; the end of an epoch is always saved."""
-    loader_workers: int = Field(0, ge=0)
-    """Processes that decode images; the result does not depend on it."""
     deterministic: bool = True
     """Deterministic algorithms; false trades them for speed, and the fingerprint says so."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -75,6 +75,7 @@ def check_bundle(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
+    # zipfile says NotImplementedError to a compression it does not know, RuntimeError to an encrypted member.
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
         raise PracticeError(f"{path} is damaged: {error}") from error
     if damaged is not None:

@@ -161,7 +161,7 @@ class Scorer:
             scores = score_file(hosted, self._paths.upload(submission.token), submission.file_name)
         except KagglerunError as error:
             self._store.finish(submission.ref, error=_description(error))
-        except Exception:
+        except Exception:  # a user's own metric may raise anything; the server's log keeps the traceback
             _log.exception("submission %d could not be scored", submission.ref)
             self._store.finish(submission.ref, error="Evaluation Exception: the metric raised an unexpected exception")
         else:

@@ -16,7 +16,6 @@ from kagglerun.files import write_text
 from kagglerun.jobs.control import running_job
 from kagglerun.sweep.lock import locked_error, refuse_if_locked
 from kagglerun.sweep.objective import EXPERIMENT, Objective, load_objective
-from kagglerun.sweep.trials import TrialState, read_trials
 from kagglerun.workspace import StudyPaths, Workspace
 
 _SHOWN_DIFFERENCES = 4
@@ -117,11 +116,6 @@ def read_spec(paths: StudyPaths) -> StudySpec:
         raise ConfigError(f"there is no study {paths.name} of {paths.slug}", hint="kagglerun sweep") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(f"{paths.spec} is damaged: {error}", hint="begin another study with --new") from error
-
-
-def complete_trials(paths: StudyPaths) -> int:
-    """Number of trials of a study that are complete."""
-    return sum(trial.state is TrialState.COMPLETE for trial in read_trials(paths))
 
 
 def _filled_in(config: Config, before: StudySpec | None) -> Config:
