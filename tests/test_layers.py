@@ -8,7 +8,9 @@ import pytest
 from package_sources import Source, sources
 
 _LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__init__", "errors", "registry", "files", "randomness", "competition_ref", "workspace", "importing"}),
+    frozenset(
+        {"__init__", "errors", "registry", "files", "randomness", "competition_ref", "paths", "workspace", "importing"}
+    ),
     frozenset({"config"}),
     frozenset({"metrics", "data", "kaggle_api", "training", "tracking", "jobs"}),
     frozenset({"models", "practice"}),

@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from kagglerun.config.augment import AugmentConfig
+from kagglerun.config.section import Section
 
-class Section(BaseModel):
-    """Base of every part of a config: frozen, unknown keys refused, defaults checked too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+__all__ = ["AugmentConfig", "Section"]
 
 
 class CvConfig(Section):
@@ -55,7 +54,9 @@ class ImageModelConfig(Section):
     weights: Path | None = None
     """Start from this local file (.safetensors or .pth) instead; the classifier head may differ."""
     image_size: int | None = Field(None, ge=8, le=2048)
-    """Side in pixels that images are resized to. Left out: the median side, at least 32, at most 224."""
+    """Side in pixels of the model's input. Left out: the median side, at least 32, at most 224."""
+    cache_size: int | None = Field(None, ge=8, le=4096)
+    """Side in pixels of the decoded images kept; more than image_size keeps detail for crops. Left out: equal."""
     drop_rate: float = Field(0.0, ge=0, lt=1)
     """Dropout before the classifier."""
     drop_path_rate: float = Field(0.0, ge=0, lt=1)
@@ -128,14 +129,26 @@ class TrainingConfig(Section):
 
     epochs: int = Field(10, ge=1)
     """Passes over the training rows."""
-    batch_size: int = Field(64, ge=1)
-    """Samples per step and device, before accumulation."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 64
+    """Samples per step and GPU, before accumulation. auto: the most that fit the memory, found once and frozen."""
     eval_batch_size: int | None = Field(None, ge=1)
     """Samples per step in validation and prediction; twice batch_size when left out."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are added before one update."""
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    effective_batch: int | None = Field(None, ge=1)
+    """Samples per update: batch_size x accumulate x gpus. Given, accumulate follows from it; else it is filled in."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Most samples of one forward pass; batch_size when left out. Halved when the memory runs out."""
+    gpus: int = Field(1, ge=1, le=64)
+    """Processes that share each update (DDP), one a GPU; on a CPU they talk by gloo."""
+    sync_batchnorm: bool = False
+    """With several GPUs: batch norms take their statistics over all of them."""
+    precision: Literal["auto", "fp32", "tf32", "fp16", "bf16"] = "auto"
     """auto: bf16 where the GPU has it, fp16 with loss scaling on Volta and Turing, fp32 elsewhere."""
+    compile: Literal["auto", "off", "inductor", "cudagraphs"] = "auto"
+    """torch.compile of the network. auto: on a GPU each is tried once and the fastest frozen; off on a CPU."""
+    gradient_checkpointing: bool = False
+    """Forget activations and compute them again in the backward pass: less memory, about a third slower."""
     clip_norm: float | None = Field(1.0, gt=0)
     """Largest gradient norm; none switches clipping off."""
     ema: float | None = Field(None, gt=0, lt=1)
@@ -146,16 +159,39 @@ class TrainingConfig(Section):
     """Stop after this many epochs without a better validation score."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights make the predictions. best is chosen on the validation rows it is scored on."""
-    augment: Literal["none", "light", "flip", "medium"] = "light"
-    """Image augmentation: light shifts, rotates and scales a little; flip also mirrors; medium adds colour."""
+    augment: AugmentConfig = AugmentConfig()
+    """Image augmentation: a preset (none, light, flip, medium, strong), or {preset: flip, mixup: 0.2, ...}."""
+    image_cache: bool = True
+    """Decode images once into a store in the cache; false decodes them again in each epoch, with the same result."""
+    data_on_gpu: Literal["auto", "always", "never"] = "auto"
+    """Keep the decoded images on the GPU. auto: where they take less than half of its free memory."""
+    loader_workers: int = Field(0, ge=0, le=256)
+    """Processes that decode without a cache or run the competition's own transforms; 0 does it in place."""
     checkpoint_seconds: float = Field(60, gt=0)
-    """Within an epoch, save this often, in seconds; the end of an epoch is always saved."""
+    """Within an epoch, save this often, in seconds."""
+    checkpoint_epochs: int = Field(1, ge=1)
+    """Save at the end of every so many epochs; the last is always saved."""
+    nonfinite_retries: int = Field(0, ge=0, le=10)
+    """After a NaN or infinite loss, go back to the last checkpoint so many times, each with a smaller lr."""
+    nonfinite_lr_factor: float = Field(0.3, gt=0, lt=1)
+    """What the lr is multiplied by at such a retry."""
     deterministic: bool = True
     """Deterministic algorithms; false trades them for speed, and the fingerprint says so."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: cuda where there is one."""
     cpu_threads: int | None = Field(None, ge=1)
     """Threads of one process. Frozen into the run, since sums on a CPU depend on it."""
+
+    @property
+    def step_size(self) -> int:
+        """Samples per step and GPU, once `batch_size: auto` is settled."""
+        assert self.batch_size != "auto", "batch_size is settled when the config is resolved"
+        return self.batch_size
+
+    @property
+    def eval_size(self) -> int:
+        """Samples per step in validation and prediction."""
+        return self.eval_batch_size or 2 * self.step_size
 
 
 class OptimizerConfig(Section):
@@ -165,6 +201,10 @@ class OptimizerConfig(Section):
     """adamw, adam or sgd (Nesterov)."""
     lr: float = Field(1e-3, gt=0)
     """Highest learning rate."""
+    lr_scaling: Literal["none", "linear", "sqrt"] = "none"
+    """How lr follows the effective batch: lr x (effective_batch / lr_batch), or its square root."""
+    lr_batch: int = Field(256, ge=1)
+    """The effective batch that lr is meant for, where lr_scaling is on."""
     weight_decay: float = Field(0.05, ge=0)
     """Decoupled for adamw; biases and norms are left out."""
     betas: tuple[float, float] = (0.9, 0.999)

@@ -176,7 +176,7 @@ def _fit_images(context: FoldContext) -> FoldOutcome:
         build=lambda: build_image_model(model_config, data.n_outputs).to(memory_format=torch.channels_last),
         train=labelled(
             context.train_rows,
-            augmentation=AUGMENTATIONS[config.training.augment],
+            augmentation=AUGMENTATIONS[config.training.augment.preset],
             seed=derive(config.seed, "augment", context.fold),
         ),
         valid=labelled(context.valid_rows),

@@ -62,6 +62,6 @@ def predict_neural(context: FoldContext, head: Head, model: nn.Module, batches: 
     """Predictions for all samples, float64 (n, n_outputs)."""
     training = context.config.training
     precision = Precision.resolve(training.precision, resolve_device(training.device))
-    logits = predict_logits(model, batches, training.eval_batch_size or 2 * training.batch_size, precision)
+    logits = predict_logits(model, batches, training.eval_size, precision)
     predictions: NDArray[np.float64] = head.activate(logits.double()).numpy()
     return predictions

@@ -54,6 +54,7 @@ AUGMENTATIONS = {
     "light": Augmentation(degrees=8, scale=0.08, shift=0.06),
     "flip": Augmentation(flip=0.5, degrees=8, scale=0.08, shift=0.06),
     "medium": Augmentation(flip=0.5, degrees=15, scale=0.2, shift=0.1, brightness=0.2, contrast=0.2),
+    "strong": Augmentation(flip=0.5, degrees=20, scale=0.3, shift=0.15, brightness=0.3, contrast=0.3),
 }
 """The names that `training.augment` may have."""
 

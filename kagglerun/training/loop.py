@@ -173,7 +173,7 @@ def _start(task: FitTask, settings: FitSettings, device: torch.device, precision
 def _groups_left(task: FitTask, config: TrainingConfig, state: TrainState) -> Iterator[list[NDArray[np.int64]]]:
     """The epoch's batches that are still to do, in groups whose gradients are added before one update."""
     order = sample_order(task.seed, task.fold, state.epoch, len(task.train))
-    batches = _split(order, config.batch_size)
+    batches = _split(order, config.step_size)
     for start in range(state.batches_done, len(batches), config.accumulate):
         yield batches[start : start + config.accumulate]
 
@@ -187,7 +187,7 @@ def _split(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]
 
 def updates_per_epoch(n_samples: int, config: TrainingConfig) -> int:
     """Optimizer steps in an epoch."""
-    return math.ceil(max(1, n_samples // config.batch_size) / config.accumulate)
+    return math.ceil(max(1, n_samples // config.step_size) / config.accumulate)
 
 
 def _update(
@@ -243,7 +243,7 @@ def _step(config: TrainingConfig, state: TrainState, loss: Tensor, lr: float, gr
 
 def _evaluate(task: FitTask, settings: FitSettings, precision: Precision, state: TrainState) -> dict[str, float]:
     config = settings.training
-    size = config.eval_batch_size or 2 * config.batch_size
+    size = config.eval_size
     logits = predict_logits(state.evaluated, task.valid, size, precision)
     targets = task.valid.targets(np.arange(len(task.valid), dtype=np.int64)).cpu()
     predictions = task.activate(logits.double()).numpy()

@@ -1,0 +1,185 @@
+"""The places of files within a competition, a run, a fold, a job and a study.
+
+`workspace.py` says where those folders are; nothing else joins paths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class Entry:
+    """A file or folder at a fixed place; read as an attribute of its owner it is the path.
+
+    Args:
+        name: its name.
+        base: the owner's attribute that holds the folder it is in.
+    """
+
+    def __init__(self, name: str, base: str = "folder") -> None:
+        self._name, self._base = name, base
+
+    def __get__(self, owner: Any, _type: type | None = None) -> Path:
+        folder: Path = getattr(owner, self._base)
+        return folder / self._name
+
+
+@dataclass(frozen=True)
+class CompetitionPaths:
+    """The files of one competition."""
+
+    folder: Path
+
+    @property
+    def slug(self) -> str:
+        """The competition's slug."""
+        return self.folder.name
+
+    card = Entry("competition.yaml")
+    """competition.yaml: what is known of the competition."""
+    hooks = Entry("hooks.py")
+    """hooks.py: optional code of the user's."""
+    data = Entry("data")
+    """The unpacked files, as Kaggle serves them."""
+    manifest = Entry(".manifest.json", base="data")
+    """Size and SHA-256 of every file in data/; written last, so it proves that data/ is whole."""
+    downloads = Entry(".download")
+    """What is being downloaded and unpacked; data/ is replaced in one step when it is whole."""
+    table_copies = Entry(".tables")
+    """Parquet copies of large tables, for loading; can be made again."""
+    table_copies_list = Entry("copies.json", base="table_copies")
+    """What each copy was made from."""
+    damage = Entry(".damage.json")
+    """Names of the files that the last check found damaged or missing, until they are fetched again."""
+
+
+@dataclass(frozen=True)
+class FoldPaths:
+    """The files of one fold of a run."""
+
+    folder: Path
+
+    checkpoints = Entry("checkpoints")
+    """Everything needed to go on, while the fold trains: the last two checkpoints."""
+    checkpoint = Entry("checkpoint.pt")
+    """Everything needed to go on, while the fold trains."""
+    previous_checkpoint = Entry("checkpoint.previous.pt")
+    """The checkpoint before the last one."""
+    weights = Entry("weights.safetensors")
+    """The weights that made the predictions."""
+
+    def booster(self, output: int) -> Path:
+        """The trees that predict target number `output`, in LightGBM's text format."""
+        return self.folder / f"booster-{output}.txt"
+
+    oof = Entry("oof.parquet")
+    """Predictions for the fold's validation rows."""
+    test = Entry("test.parquet")
+    """Predictions for the test rows."""
+    result = Entry("result.json")
+    """The fold's scores and curves; written last, so it proves that the fold is done."""
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one run."""
+
+    folder: Path
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self.folder.name
+
+    @property
+    def slug(self) -> str:
+        """The slug of the run's competition."""
+        return self.folder.parent.name
+
+    config = Entry("config.yaml")
+    """The resolved config: all that a rerun needs."""
+    fingerprint = Entry("fingerprint.json")
+    """What the run depends on, digested."""
+    metrics = Entry("metrics.json")
+    """Fold and OOF scores; written last, so it proves that the run is finished."""
+    status = Entry("status.json")
+    """RUNNING, FINISHED, FAILED or KILLED, and when it changed."""
+    oof = Entry("oof.parquet")
+    """Out-of-fold predictions, one row per training row."""
+    test = Entry("test.parquet")
+    """Test predictions, the mean over folds."""
+    journal = Entry("journal.jsonl")
+    """Every tracked value, one JSON object a line, in order."""
+    tracking = Entry("tracking.json")
+    """How far MLflow has got with the journal."""
+    environment = Entry("environment.json")
+    """Machine and package versions."""
+    submission = Entry("submission.csv")
+    """The submission file written from the test predictions."""
+    submissions = Entry("submissions.jsonl")
+    """What was sent from this run, and the scores that came back, one JSON object a line."""
+    plots = Entry("plots")
+    """PNG pictures."""
+
+    def fold(self, index: int) -> FoldPaths:
+        """The files of fold `index`, counted from 0."""
+        return FoldPaths(self.folder / "folds" / str(index))
+
+
+@dataclass(frozen=True)
+class JobPaths:
+    """The files of one job."""
+
+    folder: Path
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.folder.name
+
+    spec = Entry("spec.json")
+    """argv, working folder and names of environment variables."""
+    pid = Entry("pid.json")
+    """Process id and start time."""
+    status = Entry("status.json")
+    """State, progress and heartbeat, written by the job itself."""
+    stop = Entry("stop")
+    """Exists when somebody asked the job to stop."""
+    log = Entry("log.txt")
+    """Everything the job printed."""
+    lock = Entry("lock")
+    """Locked by the job's process, so that a job runs once."""
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """The files of one study."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self.folder.name
+
+    @property
+    def slug(self) -> str:
+        """The slug of the study's competition."""
+        return self.folder.parent.name
+
+    spec = Entry("spec.yaml")
+    """What the study is: resolved base config, search space, lag, direction."""
+    trials = Entry("trials")
+    """One JSON file a trial."""
+    plots = Entry("plots")
+    """PNG pictures."""
+    workers_log = Entry("workers.log")
+    """What the workers of a sweep in the foreground printed."""
+    lock = Entry("lock")
+    """Locked by the study's one coordinator and its workers."""
+
+    def trial(self, number: int) -> Path:
+        """The file of trial `number`, counted from 0."""
+        return self.trials / f"{number:04d}.json"
