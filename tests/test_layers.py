@@ -52,6 +52,7 @@ _LIGHT_FOR_CLI = (
     "kagglerun.cli",
     "kagglerun.errors",
     "kagglerun.competition_ref",
+    "kagglerun.paths",
     "kagglerun.workspace",
     "kagglerun.__version__",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kagglerun.workspace import Entry
+from kagglerun.paths import Entry
 
 
 @dataclass(frozen=True)
