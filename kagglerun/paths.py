@@ -56,6 +56,24 @@ class CompetitionPaths:
 
 
 @dataclass(frozen=True)
+class FrozenCompetition(CompetitionPaths):
+    """A competition with the card and the hooks as a run's folder keeps them; its data is the competition's own.
+
+    Attributes:
+        card_folder: folder of the card.
+        hooks_folder: folder of the hooks.
+    """
+
+    card_folder: Path
+    hooks_folder: Path
+
+    card = Entry("competition.yaml", base="card_folder")
+    """The card as it was when the run began."""
+    hooks = Entry("hooks.py", base="hooks_folder")
+    """The hooks as they were when the run began."""
+
+
+@dataclass(frozen=True)
 class FoldPaths:
     """The files of one fold of a run."""
 
@@ -63,10 +81,6 @@ class FoldPaths:
 
     checkpoints = Entry("checkpoints")
     """Everything needed to go on, while the fold trains: the last two checkpoints."""
-    checkpoint = Entry("checkpoint.pt")
-    """Everything needed to go on, while the fold trains."""
-    previous_checkpoint = Entry("checkpoint.previous.pt")
-    """The checkpoint before the last one."""
     weights = Entry("weights.safetensors")
     """The weights that made the predictions."""
 
@@ -78,6 +92,8 @@ class FoldPaths:
     """Predictions for the fold's validation rows."""
     test = Entry("test.parquet")
     """Predictions for the test rows."""
+    digests = Entry("digests.json")
+    """Digests of weights and predictions, for `kagglerun reproduce`."""
     result = Entry("result.json")
     """The fold's scores and curves; written last, so it proves that the fold is done."""
 
@@ -116,6 +132,16 @@ class RunPaths:
     """How far MLflow has got with the journal."""
     environment = Entry("environment.json")
     """Machine and package versions."""
+    card = Entry("competition.yaml")
+    """The competition's card as it was when the run began."""
+    hooks = Entry("hooks.py")
+    """The competition's hooks as they were when the run began."""
+    manifest = Entry("manifest.json.gz")
+    """Names, sizes and digests of the competition's files as they were when the run began."""
+    record = Entry("record.json")
+    """Config, code and commits as they were when the run began."""
+    diff = Entry("code.diff")
+    """Changes of configs, hooks and the package that no commit held when the run began."""
     submission = Entry("submission.csv")
     """The submission file written from the test predictions."""
     submissions = Entry("submissions.jsonl")

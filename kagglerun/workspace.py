@@ -5,7 +5,7 @@
     runs/<slug>/<run id>/   config.yaml fingerprint.json metrics.json oof.parquet test.parquet
                             journal.jsonl environment.json submission.csv folds/<k>/ plots/
     .kagglerun/             mlflow.db studies.db jobs/<id>/ studies/<slug>/<name>/ cache/ practice/
-                            current settings.yaml
+                            current settings.yaml reproduce/
 
 Nothing but this and paths.py joins paths.
 """
@@ -94,6 +94,8 @@ class Workspace:
     """One folder a job."""
     studies = Entry("studies", base="state")
     """One folder a competition, in it one folder a study."""
+    reproductions = Entry("reproduce", base="state")
+    """Runs that are made again to be compared: one folder a competition, in it one folder a run."""
     ledger = Entry("submissions.jsonl", base="state")
     """Every submission sent from this workspace, one JSON object a line."""
     current_file = Entry("current", base="state")
@@ -106,6 +108,10 @@ class Workspace:
     def run(self, slug: str, run_id: str) -> RunPaths:
         """The files of a run."""
         return RunPaths(self.runs / slug / run_id)
+
+    def reproduction(self, run: RunPaths) -> RunPaths:
+        """Where a run is made again to be compared; no command lists it."""
+        return RunPaths(self.reproductions / run.slug / run.run_id)
 
     def job(self, job_id: str) -> JobPaths:
         """The files of a job."""
