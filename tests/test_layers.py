@@ -41,7 +41,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("experiment/plots.py", "sweep/review.py"),
     "sklearn": ("metrics/", "data/splits.py", "practice/"),
     "psutil": ("jobs/", "environment/", "practice/"),
-    "pynvml": ("environment/", "sweep/", "jobs/"),
+    "pynvml": ("training/gpu_monitor.py", "environment/", "sweep/", "jobs/"),
     "torch": ("training/", "models/", "data/images.py", "hooks.py", "experiment/", "environment/", "sweep/"),
     "typer": ("cli/",),
     "rich": ("cli/",),

@@ -79,7 +79,7 @@ class _Compiled:
         if not self._proven:
             return self._first(inputs)
         if self._mode == "cudagraphs":
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         return self._call(*inputs)
 
     def _first(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -113,7 +113,7 @@ def _own_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Copy each gradient out of the recorded graph, whose next replay would overwrite the sum."""
     for parameter in parameters:
         if parameter.requires_grad:
-            parameter.register_hook(torch.clone)
+            parameter.register_hook(torch.clone)  # type: ignore[no-untyped-call]
 
 
 def _quiet_logs() -> None:
