@@ -120,6 +120,8 @@ def describe_environment(config: Config) -> dict[str, Any]:
         "device": gpus[0] if use_gpu else f"cpu {_processor()}",
         "threads": config.training.cpu_threads,
         "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "packages": {name: _version(name) for name in _PACKAGES},
     }
 

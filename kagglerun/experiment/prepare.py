@@ -102,6 +102,7 @@ class Prepared:
         family: the model family.
         folds: fold of each training row, int64 (n_train,), -1 for rows only trained on.
         fingerprint: what the run depends on.
+        start_weights: digest of the file that the model starts from; None without one.
         environment: machine and versions.
         warnings: what the user should know before the run.
     """
@@ -115,6 +116,7 @@ class Prepared:
     family: ModelFamily
     folds: NDArray[np.int64]
     fingerprint: Fingerprint
+    start_weights: str | None
     environment: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -175,15 +177,20 @@ class Prepared:
         return checked_cells(given, asked, self.card)
 
 
-def prepare(workspace: Workspace, config: Config) -> Prepared:
+def prepare(workspace: Workspace, config: Config, competition: CompetitionPaths | None = None) -> Prepared:
     """Load, check and fold a competition's data for a resolved config.
+
+    Args:
+        workspace: where it lives.
+        config: the resolved config.
+        competition: its files, where card and hooks are not to be the workspace's own.
 
     Raises:
         ConfigError: the card, the hooks or the config cannot be used.
         DataError: the data cannot be used.
     """
     assert config.competition is not None, "resolve_config fills the competition in"
-    paths = workspace.competition(config.competition)
+    paths = competition or workspace.competition(config.competition)
     card = load_card(paths.card)
     card.require_resolved(paths.card)
     data = load_competition(paths, card)
@@ -194,6 +201,7 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
     require_whole_images(data, metric, folds)
     content = _data_digest(paths)
     environment = describe_environment(config)
+    start_weights = _weights_digest(config)
     fingerprint = take_fingerprint(
         config,
         content,
@@ -202,7 +210,7 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
         card.metric_parameters,
         digest_of_hooks(paths.hooks),
         environment,
-        _weights_digest(config),
+        start_weights,
     )
     return Prepared(
         config=config,
@@ -214,6 +222,7 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
         family=hooks.model() or find_family(config.model.kind),
         folds=folds,
         fingerprint=fingerprint,
+        start_weights=start_weights,
         environment=environment,
         warnings=warnings,
     )

@@ -20,6 +20,7 @@ from kagglerun.errors import ConfigError, KagglerunError
 from kagglerun.experiment.conclude import conclude
 from kagglerun.experiment.fold import FoldResult, run_fold
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
+from kagglerun.experiment.record import note_resume, write_record
 from kagglerun.files import read_json, write_json
 from kagglerun.tracking import Tracker, open_tracker
 from kagglerun.training.loop import Stopped
@@ -119,7 +120,7 @@ def run_experiment(
     tracker: Tracker | None = None
     try:
         prepared = prepare(workspace, config)
-        _describe(paths, prepared)
+        _describe(workspace, paths, prepared)
         tracker = _open(workspace, paths, prepared, parent, tags or {})
         results = [_fold(prepared, fold, paths, tracker, watcher) for fold in prepared.chosen_folds]
         conclude(paths, prepared, results, tracker)
@@ -171,19 +172,22 @@ def _freeze(paths: RunPaths, config: Config) -> None:
         )
 
 
-def _describe(paths: RunPaths, prepared: Prepared) -> None:
-    """Write fingerprint and environment; a resume must find the run's own."""
+def _describe(workspace: Workspace, paths: RunPaths, prepared: Prepared) -> None:
+    """Write what the run began with, the fingerprint last; a resume must find the run's own."""
     fingerprint = prepared.fingerprint.to_dict()
-    if paths.fingerprint.exists():
-        before = read_json(paths.fingerprint)
-        changed = [part for part in ("data", "folds", "metric", "hooks") if before[part] != fingerprint[part]]
-        if changed:
-            raise ConfigError(
-                f"the run {paths.run_id} cannot go on: its {' and '.join(changed)} changed since it began",
-                hint="start a new run: kagglerun train ...",
-            )
-    write_json(paths.fingerprint, fingerprint)
-    write_json(paths.environment, prepared.environment)
+    if not paths.fingerprint.exists():
+        write_record(workspace, paths, workspace.competition(paths.slug), prepared.config, prepared.start_weights)
+        write_json(paths.environment, prepared.environment)
+        write_json(paths.fingerprint, fingerprint)
+        return
+    before = read_json(paths.fingerprint)
+    changed = [part for part in ("data", "folds", "metric", "hooks") if before[part] != fingerprint[part]]
+    if changed:
+        raise ConfigError(
+            f"the run {paths.run_id} cannot go on: its {' and '.join(changed)} changed since it began",
+            hint="start a new run: kagglerun train ...",
+        )
+    note_resume(paths, fingerprint, prepared.environment)
 
 
 def _open(
