@@ -40,10 +40,10 @@ def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
         try:
             yield temporary
             if durable:
-                _sync(temporary)
+                sync(temporary)
             temporary.replace(path)
             if durable:
-                _sync(path.parent)
+                sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -98,7 +98,8 @@ def sha256_of_json(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return when a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

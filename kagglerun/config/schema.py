@@ -189,6 +189,11 @@ class TrainingConfig(Section):
         return self.batch_size
 
     @property
+    def update_size(self) -> int:
+        """Samples per update."""
+        return self.step_size * self.accumulate * self.gpus
+
+    @property
     def eval_size(self) -> int:
         """Samples per step in validation and prediction."""
         return self.eval_batch_size or 2 * self.step_size

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kagglerun.errors import ConfigError
+from kagglerun.experiment.digests import take_digests
 from kagglerun.experiment.predictions import Predictions, names_of, read_predictions, write_predictions
 from kagglerun.experiment.prepare import Prepared
 from kagglerun.files import read_json, write_json
 from kagglerun.models.base import FoldContext, FoldOutcome
-from kagglerun.training.checkpoint import CheckpointFiles
+from kagglerun.training.checkpoint import Checkpoints
 from kagglerun.workspace import FoldPaths
 
 Report = Callable[[int, dict[str, float]], None]
@@ -63,7 +64,7 @@ def run_fold(prepared: Prepared, fold: int, paths: FoldPaths, report: Report, sh
         context = _context(prepared, fold, paths, report, should_stop)
         outcome = prepared.family.fit_fold(context)
         _write(prepared, context, outcome, time.monotonic() - started)
-        CheckpointFiles(paths.checkpoint, paths.previous_checkpoint).delete()
+        Checkpoints(paths.checkpoints).delete()
     return read_fold(paths)
 
 
@@ -123,4 +124,5 @@ def _write(prepared: Prepared, context: FoldContext, outcome: FoldOutcome, secon
         "importances": dict(outcome.importances),
         "notes": list(outcome.notes),
     }
+    write_json(paths.digests, take_digests(paths, prepared.fingerprint.folds, outcome.history).to_dict())
     write_json(paths.result, result)

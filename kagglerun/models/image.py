@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kagglerun.models.neural import fit_neural, make_head, predict_neural
 from kagglerun.models.weights import load_weights
 from kagglerun.randomness import derive
 from kagglerun.training.augment import AUGMENTATIONS, Augmentation, augment
+from kagglerun.training.batches import Batch, Samples
 from kagglerun.training.precision import resolve_device
 from kagglerun.training.seed import deterministic_algorithms
 
@@ -132,20 +134,25 @@ class ImageBatches:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def load(self, samples: NDArray[np.int64], epoch: int | None) -> tuple[Tensor, ...]:
+    def stream(self, parts: Sequence[Samples], epoch: int | None) -> Generator[Batch]:
         """Images, float32 (n, 3, size, size) in channels-last memory."""
+        for samples in parts:
+            own = torch.from_numpy(samples).to(self._device)
+            yield Batch((self._load(samples, epoch),), self._targets[own] if self._targets is not None else None)
+
+    def targets(self) -> Tensor:
+        """Targets as the loss wants them, on the CPU."""
+        assert self._targets is not None, "these rows have no targets"
+        return self._targets.cpu()
+
+    def _load(self, samples: Samples, epoch: int | None) -> Tensor:
         rows = self._rows[samples]
         images = torch.from_numpy(self._pixels[rows]).to(self._device).permute(0, 3, 1, 2).float() / 255
         if epoch is not None:
             images = augment(images, self._augmentation, self._seed, epoch, rows)
         if self._mirrored:
             images = images.flip(3)
-        return (((images - self._mean) / self._std).contiguous(memory_format=torch.channels_last),)
-
-    def targets(self, samples: NDArray[np.int64]) -> Tensor:
-        """Targets as the loss wants them."""
-        assert self._targets is not None, "these rows have no targets"
-        return self._targets[torch.from_numpy(samples).to(self._device)]
+        return ((images - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
 
 class ImageFamily:
@@ -194,6 +201,7 @@ def _fit_images(context: FoldContext) -> FoldOutcome:
         test=predict(test_pixels, np.arange(len(test_pixels), dtype=np.int64)),
         history=result.history,
         best_step=result.best_epoch,
+        notes=result.notes,
     )
 
 

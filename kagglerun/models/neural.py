@@ -12,9 +12,12 @@ from kagglerun.config.card import Task
 from kagglerun.models.base import FoldContext
 from kagglerun.models.targets import Head, TargetTransform
 from kagglerun.models.weights import save_weights
-from kagglerun.training.checkpoint import CheckpointFiles
-from kagglerun.training.loop import Batches, FitResult, FitSettings, FitTask, fit, predict_logits
+from kagglerun.training.batches import Batches
+from kagglerun.training.checkpoint import Checkpoints
+from kagglerun.training.distributed import current_team
+from kagglerun.training.loop import FitResult, FitSettings, FitTask, fit
 from kagglerun.training.precision import Precision, resolve_device
+from kagglerun.training.predict import predict_logits
 
 
 def make_head(context: FoldContext) -> Head:
@@ -51,9 +54,9 @@ def fit_neural(
         seed=config.seed,
         fold=context.fold,
     )
-    files = CheckpointFiles(context.paths.checkpoint, context.paths.previous_checkpoint)
+    checkpoints = Checkpoints(context.paths.checkpoints)
     settings = FitSettings(config.training, config.optimizer, config.schedule)
-    result = fit(task, settings, files, context.report, context.should_stop)
+    result = fit(task, settings, checkpoints, context.report, context.should_stop)
     save_weights(result.model, context.paths.weights)
     return result
 
@@ -61,7 +64,8 @@ def fit_neural(
 def predict_neural(context: FoldContext, head: Head, model: nn.Module, batches: Batches) -> NDArray[np.float64]:
     """Predictions for all samples, float64 (n, n_outputs)."""
     training = context.config.training
-    precision = Precision.resolve(training.precision, resolve_device(training.device))
-    logits = predict_logits(model, batches, training.eval_size, precision)
+    device = resolve_device(training.device)
+    precision = Precision.resolve(training.precision, device)
+    logits = predict_logits(model, batches, training.eval_size, precision, current_team(device))
     predictions: NDArray[np.float64] = head.activate(logits.double()).numpy()
     return predictions

@@ -6,6 +6,7 @@ embeddings for categories.
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from kagglerun.errors import DataError
 from kagglerun.models.base import FoldContext, FoldOutcome, families
 from kagglerun.models.neural import fit_neural, make_head, predict_neural
 from kagglerun.models.table_features import TableFeatures, encode_tables
+from kagglerun.training.batches import Batch, Samples
 from kagglerun.training.precision import resolve_device
 from kagglerun.training.seed import deterministic_algorithms
 
@@ -78,16 +80,22 @@ class TableBatches:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def load(self, samples: NDArray[np.int64], epoch: int | None) -> tuple[Tensor, ...]:
+    def stream(self, parts: Sequence[Samples], epoch: int | None) -> Generator[Batch]:
         """Numbers float32 (n, n_numbers) and codes int64 (n, n_categories), 0 where missing."""
         del epoch  # tables are not augmented
-        rows = torch.from_numpy(samples).to(self._numbers.device)
-        return self._numbers[rows], self._codes[rows]
+        if not parts:
+            return
+        # The rows of the whole epoch go to the device at once: no copy is waited for between updates.
+        rows = torch.from_numpy(np.concatenate(parts)).to(self._numbers.device)
+        for own in torch.split(rows, [len(part) for part in parts]):
+            yield Batch(
+                (self._numbers[own], self._codes[own]), self._targets[own] if self._targets is not None else None
+            )
 
-    def targets(self, samples: NDArray[np.int64]) -> Tensor:
-        """Targets as the loss wants them."""
+    def targets(self) -> Tensor:
+        """Targets as the loss wants them, on the CPU."""
         assert self._targets is not None, "these rows have no targets"
-        return self._targets[torch.from_numpy(samples).to(self._targets.device)]
+        return self._targets.cpu()
 
 
 class TableResNet(nn.Module):
@@ -172,7 +180,7 @@ def _fit_table(context: FoldContext) -> FoldOutcome:
         test=predict_neural(context, head, result.model, unlabelled),
         history=result.history,
         best_step=result.best_epoch,
-        notes=notes,
+        notes=(*notes, *result.notes),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,7 +34,7 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """Number of samples."""
 
-    def stream(self, parts: Sequence[Samples], epoch: int | None) -> Iterator[Batch]:
+    def stream(self, parts: Sequence[Samples], epoch: int | None) -> Generator[Batch]:
         """Each part as one batch, in order, made ready ahead of time.
 
         A generator: closing it ends whatever works ahead.

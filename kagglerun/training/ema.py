@@ -21,13 +21,15 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        # Going through the modules at each update would cost more than the average itself in a small network.
+        self._averaged: list[Tensor] = list(self.module.parameters())
+        self._trained: list[Tensor] = list(model.parameters())
+        self._copied, self._running = list(self.module.buffers()), list(model.buffers())
 
     @torch.no_grad()
-    def update(self, model: nn.Module, updates: int) -> None:
-        """Take the weights after update number `updates` (counted from 1) into the average."""
+    def update(self, updates: int) -> None:
+        """Take the model's weights after update number `updates` (counted from 1) into the average."""
         decay = min(self.decay, (1 + updates) / (10 + updates))
-        averaged: list[Tensor] = list(self.module.parameters())
-        trained: list[Tensor] = list(model.parameters())
-        torch._foreach_lerp_(averaged, trained, 1 - decay)
-        for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
+        torch._foreach_lerp_(self._averaged, self._trained, 1 - decay)
+        if self._copied:
+            torch._foreach_copy_(self._copied, self._running)

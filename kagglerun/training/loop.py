@@ -8,36 +8,30 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
-from kagglerun.errors import NonFiniteLoss
-from kagglerun.training.checkpoint import CheckpointFiles
+from kagglerun.config.schema import TrainingConfig
+from kagglerun.errors import NonFiniteLoss, TrainingError
+from kagglerun.training.batches import Batches
+from kagglerun.training.batching import cut, split_epoch, updates_per_epoch
+from kagglerun.training.checkpoint import Checkpoints
+from kagglerun.training.distributed import Team, current_team
 from kagglerun.training.ema import WeightAverage
-from kagglerun.training.optim import build_optimizer, lr_at
+from kagglerun.training.optim import build_optimizer
 from kagglerun.training.precision import Precision, resolve_device
+from kagglerun.training.predict import predict_logits
 from kagglerun.training.seed import sample_order, seed_torch
 from kagglerun.training.state import TrainState, copy_weights
+from kagglerun.training.step import FitSettings, Randomness, Stepper, is_out_of_memory
 
-
-class Batches(Protocol):
-    """A source of samples, numbered from 0."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def load(self, samples: NDArray[np.int64], epoch: int | None) -> tuple[Tensor, ...]:
-        """Inputs of the model for these samples, on the device; `epoch` augments, None does not."""
-
-    def targets(self, samples: NDArray[np.int64]) -> Tensor:
-        """Targets for these samples, on the device."""
+__all__ = ["FitResult", "FitSettings", "FitTask", "Stopped", "fit"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class FitTask:
     """What is trained on what.
 
     Attributes:
-        build: makes the model; called once, after seeding.
+        build: makes the model; called after seeding.
         train: training samples.
         valid: validation samples.
         loss: (logits, targets) to the mean loss, a scalar tensor.
@@ -68,15 +62,6 @@ class FitTask:
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """How it is trained."""
-
-    training: TrainingConfig
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-
-
-@dataclass(frozen=True)
 class FitResult:
     """A trained model.
 
@@ -84,11 +69,13 @@ class FitResult:
         model: in evaluation mode, with the weights that make the predictions.
         history: one dict of values an epoch: lr, train_loss, valid_loss, valid_score.
         best_epoch: the epoch whose weights were kept, counted from 0.
+        notes: what a reader must know: memory that ran out, losses that were not finite.
     """
 
     model: nn.Module
     history: tuple[dict[str, float], ...]
     best_epoch: int
+    notes: tuple[str, ...]
 
 
 class Stopped(Exception):
@@ -103,156 +90,195 @@ ShouldStop = Callable[[dict[str, float]], bool]
 
 
 def fit(
-    task: FitTask, settings: FitSettings, files: CheckpointFiles, report: Report, should_stop: ShouldStop
+    task: FitTask, settings: FitSettings, checkpoints: Checkpoints, report: Report, should_stop: ShouldStop
 ) -> FitResult:
     """Train a model, or go on where the last checkpoint stands.
 
     Raises:
         Stopped: `should_stop` said so.
         NonFiniteLoss: the loss or a gradient was not finite; the update was not made.
+        TrainingError: not even one sample fits into the memory.
         CheckpointUnreadable: there is a checkpoint and it is damaged.
+        DiskFull: there was no room for a checkpoint; those before it are whole.
     """
-    config = settings.training
-    device = resolve_device(config.device)
-    precision = Precision.resolve(config.precision, device)
-    state = _start(task, settings, device, precision)
-    saved = files.load()
-    if saved is not None:
-        state.restore(saved)
-    last_save = time.monotonic()
+    device = resolve_device(settings.training.device)
+    while True:
+        training = _Training(task, settings, checkpoints, device)
+        mend: Callable[[TrainState], None]
+        try:
+            training.run(report, should_stop)
+            return training.result()
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            mend = _halve(training, error)
+        except NonFiniteLoss as error:
+            if training.state.retries >= settings.training.nonfinite_retries:
+                raise
+            mend = _lower_lr(training, error)
+        # Outside the except block nothing holds the failed step's tensors any more.
+        del training
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        _go_back(task, settings, checkpoints, device, mend)
 
-    while state.epoch < config.epochs and not state.stopped_early:
-        # Train: one group of batches is one update.
+
+class _Training:
+    """One attempt at training a fold: from its start or its last checkpoint to its end, or to an error."""
+
+    def __init__(self, task: FitTask, settings: FitSettings, checkpoints: Checkpoints, device: torch.device) -> None:
+        self.task, self.config, self.checkpoints = task, settings.training, checkpoints
+        self.team: Team = current_team(device)
+        self.precision = Precision.resolve(self.config.precision, device)
+        self.state = _start(task, settings, device, self.precision, checkpoints)
+        self.stepper = Stepper(
+            self.state,
+            self.team.wrap(self.state.model, self.state.model),
+            task.loss,
+            settings,
+            self.precision,
+            self.team,
+            Randomness(task.seed, task.fold),
+            updates_per_epoch(len(task.train), self.config),
+        )
+        self._last_save = time.monotonic()
+
+    @property
+    def micro_batch(self) -> int:
+        """Most samples of one forward pass."""
+        return self.state.micro_batch or self.config.micro_batch or self.config.step_size
+
+    def run(self, report: Report, should_stop: ShouldStop) -> None:
+        """Train until the epochs are done or early stopping ends it."""
+        state, config = self.state, self.config
+        try:
+            while state.epoch < config.epochs and not state.stopped_early:
+                self._train_epoch(should_stop)
+                values = self._evaluate()
+                _remember_best(self.task, config, state, values)
+                state.history.append(values)
+                report(state.epoch, values)
+                state.next_epoch()
+                is_over = state.epoch == config.epochs or state.stopped_early
+                if is_over or state.epoch % config.checkpoint_epochs == 0:
+                    self._save_soon()
+        finally:
+            self.checkpoints.wait()
+
+    def result(self) -> FitResult:
+        """The trained model with the weights that are kept."""
+        state, model = self.state, self.state.evaluated
+        keeps_best = self.config.keep == "best"
+        if keeps_best:
+            model.load_state_dict(state.best_weights)
+        best = state.best_epoch if keeps_best else len(state.history) - 1
+        return FitResult(model.eval(), tuple(state.history), best, tuple(state.notes))
+
+    def _train_epoch(self, should_stop: ShouldStop) -> None:
+        """The updates of the epoch that are still to do."""
+        task, state, team = self.task, self.state, self.team
+        order = sample_order(task.seed, task.fold, state.epoch, len(task.train))
+        updates = split_epoch(order, self.config)[state.updates_done :]
+        pieces = [cut(team.share(samples), self.micro_batch) for samples in updates]
         state.model.train()
-        for group in _groups_left(task, config, state):
-            _update(task, settings, precision, state, group)
-            if should_stop({"epoch": state.epoch, "update": state.updates}):
-                files.save(state.to_dict())
-                raise Stopped
-            if time.monotonic() - last_save > config.checkpoint_seconds:
-                files.save(state.to_dict())
-                last_save = time.monotonic()
+        with closing(task.train.stream([piece for share in pieces for piece in share], state.epoch)) as batches:
+            for samples, share in zip(updates, pieces, strict=True):
+                self.stepper.update(samples, share, batches)
+                wants_stop = should_stop({"epoch": state.epoch, "update": state.updates})
+                is_due = time.monotonic() - self._last_save > self.config.checkpoint_seconds
+                stop, save = team.agree(wants_stop, is_due)
+                if stop:
+                    self._save_soon()
+                    raise Stopped
+                # One that is due while another is still being written waits: training must not.
+                if save and not self.checkpoints.is_busy:
+                    self._save_soon()
 
-        # Evaluate, remember the best, report, and save the border between two epochs.
-        values = _evaluate(task, settings, precision, state)
-        _remember_best(task, config, state, values)
-        state.history.append(values)
-        report(state.epoch, values)
-        state.epoch, state.batches_done, state.loss_sum, state.samples_done = state.epoch + 1, 0, 0.0, 0
-        files.save(state.to_dict())
-        last_save = time.monotonic()
+    def _save_soon(self) -> None:
+        self.stepper.watch.settle()
+        self.checkpoints.save_soon(self.state.snapshot())
+        self._last_save = time.monotonic()
 
-    model = state.evaluated
-    if config.keep == "best":
-        model.load_state_dict(state.best_weights)
-    best = state.best_epoch if config.keep == "best" else len(state.history) - 1
-    return FitResult(model.eval(), tuple(state.history), best)
-
-
-@torch.no_grad()
-def predict_logits(model: nn.Module, batches: Batches, batch_size: int, precision: Precision) -> Tensor:
-    """Logits for all samples in order, float32 on the CPU, shape (n, n_logits)."""
-    model.eval()
-    parts = []
-    for start in range(0, len(batches), batch_size):
-        samples = np.arange(start, min(start + batch_size, len(batches)), dtype=np.int64)
-        with precision.autocast():
-            parts.append(model(*batches.load(samples, None)).float().cpu())
-    return torch.cat(parts)
+    def _evaluate(self) -> dict[str, float]:
+        task, state = self.task, self.state
+        self.team.sync_buffers(state.evaluated)
+        logits = predict_logits(state.evaluated, task.valid, self.config.eval_size, self.precision, self.team)
+        self.stepper.watch.settle()
+        return {
+            "lr": state.optimizer.param_groups[0]["lr"],
+            "train_loss": float(state.loss_sum) / max(1, state.samples_done),
+            "valid_loss": float(task.loss(logits, task.valid.targets())),
+            "valid_score": float(task.score(task.activate(logits.double()).numpy())),
+        }
 
 
-def _start(task: FitTask, settings: FitSettings, device: torch.device, precision: Precision) -> TrainState:
+def _start(
+    task: FitTask, settings: FitSettings, device: torch.device, precision: Precision, checkpoints: Checkpoints
+) -> TrainState:
+    """The state at the last checkpoint, or at the start."""
     seed_torch(task.seed, "init", task.fold)
     model = task.build().to(device)
-    optimizer = build_optimizer(model, settings.optimizer)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision.scales_loss)
-    average = WeightAverage(model, settings.training.ema) if settings.training.ema else None
-    return TrainState(model, optimizer, scaler, average)
+    state = TrainState(
+        model=model,
+        optimizer=build_optimizer(model, settings.optimizer),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_loss),
+        average=WeightAverage(model, settings.training.ema) if settings.training.ema else None,
+        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+    )
+    saved = checkpoints.load()
+    if saved is not None:
+        state.restore(saved)
+    return state
 
 
-def _groups_left(task: FitTask, config: TrainingConfig, state: TrainState) -> Iterator[list[NDArray[np.int64]]]:
-    """The epoch's batches that are still to do, in groups whose gradients are added before one update."""
-    order = sample_order(task.seed, task.fold, state.epoch, len(task.train))
-    batches = _split(order, config.step_size)
-    for start in range(state.batches_done, len(batches), config.accumulate):
-        yield batches[start : start + config.accumulate]
-
-
-def _split(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """Batches of equal size; a rest is left out (it differs each epoch), unless it is all there is."""
-    if len(order) <= batch_size:
-        return [order]
-    return [order[start : start + batch_size] for start in range(0, len(order) - batch_size + 1, batch_size)]
-
-
-def updates_per_epoch(n_samples: int, config: TrainingConfig) -> int:
-    """Optimizer steps in an epoch."""
-    return math.ceil(max(1, n_samples // config.step_size) / config.accumulate)
-
-
-def _update(
+def _go_back(
     task: FitTask,
     settings: FitSettings,
-    precision: Precision,
-    state: TrainState,
-    group: list[NDArray[np.int64]],
+    checkpoints: Checkpoints,
+    device: torch.device,
+    mend: Callable[[TrainState], None],
 ) -> None:
-    """Forward and backward over a group of batches, then one step of the optimizer."""
-    config = settings.training
-    per_epoch = updates_per_epoch(len(task.train), config)
-    lr = lr_at(state.updates, settings.schedule, settings.optimizer.lr, per_epoch, config.epochs)
-    for parameters in state.optimizer.param_groups:
-        parameters["lr"] = lr
-    seed_torch(task.seed, "dropout", task.fold, state.updates)
-    state.optimizer.zero_grad(set_to_none=True)
-    group_loss = torch.zeros((), device=precision.device)
-    for samples in group:
-        with precision.autocast():
-            logits = state.model(*task.train.load(samples, state.epoch))
-        loss = task.loss(logits.float(), task.train.targets(samples))
-        torch.autograd.backward(state.scaler.scale(loss / len(group)))
-        group_loss += loss.detach()
-    _step(config, state, group_loss / len(group), lr, group)
-    n_samples = sum(len(samples) for samples in group)
-    state.loss_sum += float(group_loss) / len(group) * n_samples
-    state.samples_done += n_samples
-    state.batches_done += len(group)
-    state.updates += 1
-    if state.average:
-        state.average.update(state.model, state.updates)
+    """Change the last checkpoint, so that a kill right after this changes nothing."""
+    precision = Precision.resolve(settings.training.precision, device)
+    state = _start(task, settings, device, precision, checkpoints)
+    mend(state)
+    checkpoints.save(state.snapshot())
 
 
-def _step(config: TrainingConfig, state: TrainState, loss: Tensor, lr: float, group: list[NDArray[np.int64]]) -> None:
-    """Unscale, clip, check, step."""
-    state.scaler.unscale_(state.optimizer)
-    parameters = [p for p in state.model.parameters() if p.grad is not None]
-    norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm or math.inf)
-    # With fp16 an infinite gradient is expected now and then: the scaler skips the step and lowers its scale.
-    # One number for both, so that the device is waited for once: neither can make the other's infinity finite.
-    checked = loss if state.scaler.is_enabled() else loss + norm
-    if not math.isfinite(float(checked)):
-        first = ", ".join(map(str, group[0][:8].tolist()))
-        raise NonFiniteLoss(
-            f"the loss is {float(loss)} and the gradient norm {float(norm)} at epoch {state.epoch}, update "
-            f"{state.updates}, lr {lr:.2e} (samples {first}, ...); the update was not made",
-            hint=f"a smaller learning rate, e.g. optimizer.lr={lr / 3:.1e}, or training.precision=fp32",
+def _halve(training: _Training, error: BaseException) -> Callable[[TrainState], None]:
+    """Half the samples a forward pass; the update stays the same.
+
+    Raises:
+        TrainingError: one sample alone does not fit.
+    """
+    size, update = training.micro_batch, training.state.updates
+    if size == 1:
+        raise TrainingError(
+            f"out of memory with one sample at a time: {str(error).splitlines()[0][:160]}",
+            hint="training.gradient_checkpointing=true, a smaller model.image_size, or training.precision=auto",
+        ) from error
+
+    def mend(state: TrainState) -> None:
+        state.micro_batch = size // 2
+        state.notes.append(
+            f"out of memory at update {update}: from update {state.updates} on {size // 2} samples a forward pass "
+            f"instead of {size}, with the same samples an update"
         )
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+
+    return mend
 
 
-def _evaluate(task: FitTask, settings: FitSettings, precision: Precision, state: TrainState) -> dict[str, float]:
-    config = settings.training
-    size = config.eval_size
-    logits = predict_logits(state.evaluated, task.valid, size, precision)
-    targets = task.valid.targets(np.arange(len(task.valid), dtype=np.int64)).cpu()
-    predictions = task.activate(logits.double()).numpy()
-    return {
-        "lr": state.optimizer.param_groups[0]["lr"],
-        "train_loss": state.loss_sum / max(1, state.samples_done),
-        "valid_loss": float(task.loss(logits, targets)),
-        "valid_score": float(task.score(predictions)),
-    }
+def _lower_lr(training: _Training, error: NonFiniteLoss) -> Callable[[TrainState], None]:
+    factor, update = training.config.nonfinite_lr_factor, training.state.updates
+    # The error itself would hold the failed step's tensors.
+    what = error.message.splitlines()[0]
+
+    def mend(state: TrainState) -> None:
+        state.retries += 1
+        state.lr_factor *= factor
+        state.notes.append(f"{what}; went back from update {update} to {state.updates}, lr times {factor}")
+
+    return mend
 
 
 def _remember_best(task: FitTask, config: TrainingConfig, state: TrainState, values: dict[str, float]) -> None:

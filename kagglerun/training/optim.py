@@ -7,11 +7,15 @@ import math
 import torch
 from torch import nn
 
-from kagglerun.config.schema import OptimizerConfig, ScheduleConfig
+from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer; weight decay is left out for biases, norms and other parameters with one dimension."""
+    """The optimizer, in one kernel for all parameters; weight decay is left out for those with one dimension.
+
+    Fused optimizers take a flag `found_inf` on the device, which lets `step.py` leave out an update without
+    waiting for the device.
+    """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
@@ -19,9 +23,16 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     ]
     groups = [group for group in groups if group["params"]]
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=config.lr, betas=config.betas)
+    return kind(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def peak_lr(optimizer: OptimizerConfig, training: TrainingConfig) -> float:
+    """Highest learning rate, scaled to the samples per update where the config asks for it."""
+    ratio = training.update_size / optimizer.lr_batch
+    scale = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[optimizer.lr_scaling]
+    return optimizer.lr * scale
 
 
 def lr_at(update: int, config: ScheduleConfig, peak: float, updates_per_epoch: int, epochs: int) -> float:

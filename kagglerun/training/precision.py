@@ -33,7 +33,7 @@ class Precision:
     """A number format for the forward pass.
 
     Attributes:
-        name: "fp32", "fp16" or "bf16".
+        name: "fp32", "tf32", "fp16" or "bf16".
         device: where it runs.
     """
 
@@ -67,7 +67,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of a forward pass."""
-        if self.name == "fp32":
+        if self.name in ("fp32", "tf32"):
             return nullcontext()
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from torch import Tensor, nn
 
 from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
 from kagglerun.errors import CheckpointUnreadable, ConfigError, NonFiniteLoss
+from kagglerun.files import sha256_of_file, write_json
 from kagglerun.training.augment import AUGMENTATIONS, Augmentation, augment
-from kagglerun.training.checkpoint import CheckpointFiles
+from kagglerun.training.batches import Batch
+from kagglerun.training.batching import split_epoch, updates_per_epoch
+from kagglerun.training.checkpoint import Checkpoints, Snapshot
 from kagglerun.training.ema import WeightAverage
-from kagglerun.training.loop import FitResult, FitSettings, FitTask, fit, updates_per_epoch
+from kagglerun.training.loop import FitResult, FitSettings, FitTask, fit
 from kagglerun.training.optim import build_optimizer, lr_at
 from kagglerun.training.precision import Precision, resolve_device
 from kagglerun.training.seed import sample_order, sample_uniforms
@@ -33,12 +37,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def load(self, samples: np.ndarray, epoch: int | None) -> tuple[Tensor, ...]:
-        self.seen += samples.tolist()
-        return (self.inputs[samples],)
+    def stream(self, parts: Sequence[np.ndarray], epoch: int | None) -> Generator[Batch]:
+        for samples in parts:
+            self.seen += samples.tolist()
+            yield Batch((self.inputs[samples],), self.answers[samples])
 
-    def targets(self, samples: np.ndarray) -> Tensor:
-        return self.answers[samples]
+    def targets(self) -> Tensor:
+        return self.answers
 
 
 def linear_problem(n_train: int = 64) -> tuple[Rows, Rows]:
@@ -62,8 +67,7 @@ def run_fit(folder: Path, train: Rows, valid: Rows, training: TrainingConfig, **
         fold=0,
     )
     settings_ = FitSettings(training, OptimizerConfig(**{"lr": 0.02, **optimizer}), ScheduleConfig())
-    files = CheckpointFiles(folder / "checkpoint.pt", folder / "previous.pt")
-    return fit(task, settings_, files, lambda epoch, values: None, lambda values: False)
+    return fit(task, settings_, Checkpoints(folder), lambda epoch, values: None, lambda values: False)
 
 
 def make_training(**values: object) -> TrainingConfig:
@@ -118,7 +122,7 @@ def run_fit_without_dropout(folder: Path, train: Rows, valid: Rows, training: Tr
         fold=0,
     )
     settings_ = FitSettings(training, OptimizerConfig(name="sgd", lr=0.05), ScheduleConfig(name="constant"))
-    result = fit(task, settings_, CheckpointFiles(folder / "c", folder / "p"), lambda *_: None, lambda _: False)
+    result = fit(task, settings_, Checkpoints(folder), lambda *_: None, lambda _: False)
     return [parameter.detach() for parameter in result.model.parameters()]
 
 
@@ -131,31 +135,58 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_the_place(t
     assert "optimizer.lr=" in str(caught.value.hint)
 
 
+def snapshot(epoch: int) -> Snapshot:
+    return Snapshot({"weights": {"w": torch.full((3,), float(epoch))}}, {"epoch": epoch, "sum": torch.tensor(0.5)})
+
+
 def test_a_damaged_checkpoint_is_an_error_never_a_quiet_restart(tmp_path: Path) -> None:
-    files = CheckpointFiles(tmp_path / "c.pt", tmp_path / "p.pt")
-    files.save({"epoch": 1})
-    files.save({"epoch": 2})
-    files.current.write_bytes(files.current.read_bytes()[:-20])
-    with pytest.raises(CheckpointUnreadable) as caught:
-        files.load()
-    assert str(files.current) in caught.value.message and "mv" in str(caught.value.hint)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(snapshot(1))
+    checkpoints.save(snapshot(2))
+    for name in ("weights.safetensors", "rest.pt", "manifest.json"):
+        file = tmp_path / "00000002" / name
+        content = file.read_bytes()
+        for damaged in (content[:-5], content[: len(content) // 2] + b"?" + content[len(content) // 2 + 1 :], b""):
+            file.write_bytes(damaged)
+            with pytest.raises(CheckpointUnreadable) as caught:
+                checkpoints.load()
+            assert str(file.parent) in caught.value.message and "rm -r" in str(caught.value.hint)
+        file.write_bytes(content)
+    found = checkpoints.load()
+    assert found is not None and found.rest["epoch"] == 2 and float(found.weights["weights"]["w"][0]) == 2
 
 
-def test_killed_between_two_renames_the_previous_checkpoint_is_used(tmp_path: Path) -> None:
-    files = CheckpointFiles(tmp_path / "c.pt", tmp_path / "p.pt")
-    assert files.load() is None
-    files.save({"epoch": 1})
-    files.current.replace(files.previous)
-    assert files.load() == {"epoch": 1}
-    files.delete()
-    assert files.load() is None
+def test_the_last_two_checkpoints_are_kept_and_leftovers_of_a_killed_write_are_not_read(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.load() is None
+    for epoch in range(4):
+        checkpoints.save(snapshot(epoch))
+    (tmp_path / ".00000005.partial").mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.isdigit()) == ["00000003", "00000004"]
+    found = checkpoints.load()
+    assert found is not None and found.rest["epoch"] == 3
+    checkpoints.save(snapshot(4))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000004", "00000005"]
+    checkpoints.delete()
+    assert checkpoints.load() is None
+
+
+def test_a_checkpoint_is_written_while_the_caller_goes_on_and_its_error_comes_out_later(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    checkpoints = Checkpoints(tmp_path / "file" / "folder")
+    checkpoints.save_soon(snapshot(1))
+    with pytest.raises(OSError, match="Not a directory"):
+        checkpoints.wait()
 
 
 def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
-    files = CheckpointFiles(tmp_path / "c.pt", tmp_path / "p.pt")
-    torch.save({"model": nn.Linear(1, 1)}, files.current)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(snapshot(1))
+    rest = tmp_path / "00000001" / "rest.pt"
+    torch.save({"model": nn.Linear(1, 1)}, rest)
+    write_json(tmp_path / "00000001" / "manifest.json", {"rest.pt": sha256_of_file(rest)})
     with pytest.raises(CheckpointUnreadable):
-        files.load()
+        checkpoints.load()
 
 
 @given(update=st.integers(0, 199), name=st.sampled_from(["cosine", "one_cycle", "constant"]))
@@ -187,7 +218,7 @@ def test_the_weight_average_follows_its_formula() -> None:
     nn.init.constant_(model.weight, 0.0)
     average = WeightAverage(model, decay=0.9)
     nn.init.constant_(model.weight, 1.0)
-    average.update(model, updates=1)
+    average.update(updates=1)
     expected = 1 - 2 / 11
     assert float(average.module.weight) == pytest.approx(expected)
 
@@ -255,3 +286,15 @@ def test_bf16_trains_on_a_cpu(tmp_path: Path) -> None:
 def test_updates_per_epoch_counts_groups_of_batches() -> None:
     assert updates_per_epoch(64, make_training(batch_size=8, accumulate=3)) == 3
     assert updates_per_epoch(5, make_training(batch_size=8)) == 1
+    assert updates_per_epoch(64, make_training(batch_size=8, accumulate=2, gpus=2)) == 2
+
+
+@given(n=st.integers(1, 300), size=st.integers(1, 40), accumulate=st.integers(1, 4), gpus=st.integers(1, 3))
+def test_an_epoch_is_cut_into_updates_without_doubles(n: int, size: int, accumulate: int, gpus: int) -> None:
+    config = make_training(batch_size=size, accumulate=accumulate, gpus=gpus)
+    order = sample_order(1, 0, 0, n)
+    updates = split_epoch(order, config)
+    assert len(updates) == updates_per_epoch(n, config)
+    assert all(len(update) == config.update_size for update in updates[:-1])
+    seen = np.concatenate(updates)
+    assert (seen == order[: len(seen)]).all() and n - len(seen) < size * gpus

@@ -1,0 +1,131 @@
+"""Notices a loss or a gradient that is not finite before the update is made, without waiting for a GPU."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kagglerun.errors import NonFiniteLoss
+from kagglerun.training.batches import Samples
+
+_LAG = 8
+"""Updates that a GPU may be behind before its answer is waited for."""
+
+
+@dataclass(frozen=True)
+class UpdateFacts:
+    """What an error message says of an update.
+
+    Attributes:
+        epoch: its epoch.
+        update: its number in the run.
+        lr: its learning rate.
+        samples: the samples it took.
+    """
+
+    epoch: int
+    update: int
+    lr: float
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class _Pending:
+    facts: UpdateFacts
+    flag: Tensor
+    arrived: torch.cuda.Event | None
+
+    def is_known(self) -> bool:
+        return self.arrived is None or bool(self.arrived.query())  # type: ignore[no-untyped-call]
+
+
+class FiniteWatch:
+    """Looks at each update's loss and gradients.
+
+    On a CPU it looks before the step. On a GPU the flag stays there: fused optimizers leave out every step from the
+    first bad one on by themselves (`found_inf`), and the answer is read some updates later.
+
+    Args:
+        names: names of the trained parameters, in the order of the gradients' norms.
+        device: where the loss is.
+        lag: updates after which an answer is waited for; 0 asks at once.
+    """
+
+    def __init__(self, names: Sequence[str], device: torch.device, lag: int | None = None) -> None:
+        self._names = names
+        self._lag = lag if lag is not None else (_LAG if device.type == "cuda" else 0)
+        self.found_inf = torch.zeros((), device=device)
+        """1 from the first bad update on, float32 on the device, as fused optimizers want it."""
+        self.is_deferred = self._lag > 0
+        """Whether answers come later than the step."""
+        self._norms = torch.zeros(len(names), device=device)
+        self._values = torch.zeros(2, device=device)
+        self._pending: deque[_Pending] = deque()
+
+    def look(self, loss: Tensor, norm: Tensor, norms: Tensor, facts: UpdateFacts, scaled: bool) -> None:
+        """Look at an update whose step is not made yet.
+
+        Args:
+            loss: the update's mean loss.
+            norm: norm of all gradients.
+            norms: norm of each gradient, in the order of the names.
+            facts: which update it is.
+            scaled: fp16: an infinite gradient is expected now and then, the scaler leaves that step out itself.
+
+        Raises:
+            NonFiniteLoss: this update, or on a GPU one of the last few, has no finite loss or gradient.
+        """
+        checked = loss if scaled else loss + norm
+        if self._lag == 0:
+            # One number for both, so that one answer is enough: neither makes the other's infinity finite.
+            if not math.isfinite(float(checked)):
+                raise self._error(facts, torch.stack([loss, norm]), norms)
+            return
+        is_first = ~torch.isfinite(checked) & (self.found_inf == 0)
+        torch.where(is_first, torch.stack([loss, norm]).float(), self._values, out=self._values)
+        torch.where(is_first, norms.float(), self._norms, out=self._norms)
+        self.found_inf += is_first
+        self._pending.append(self._ask(facts))
+        self._read(self._lag)
+
+    def settle(self) -> None:
+        """Wait for all answers.
+
+        Raises:
+            NonFiniteLoss: an update had no finite loss or gradient.
+        """
+        self._read(0)
+
+    def _ask(self, facts: UpdateFacts) -> _Pending:
+        flag = self.found_inf.to("cpu", non_blocking=True, copy=True)
+        if not self.found_inf.is_cuda:
+            return _Pending(facts, flag, None)
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        arrived.record()
+        return _Pending(facts, flag, arrived)
+
+    def _read(self, lag: int) -> None:
+        while len(self._pending) > lag or (lag and self._pending and self._pending[0].is_known()):
+            pending = self._pending.popleft()
+            if pending.arrived is not None:
+                pending.arrived.synchronize()
+            if float(pending.flag):
+                raise self._error(pending.facts, self._values, self._norms)
+
+    def _error(self, facts: UpdateFacts, values: Tensor, norms: Tensor) -> NonFiniteLoss:
+        loss, norm = values.tolist()
+        first = ", ".join(map(str, facts.samples[:8].tolist()))
+        worst = int(torch.where(norms.isfinite(), norms, math.inf).argmax())
+        return NonFiniteLoss(
+            f"the loss is {loss} and the gradient norm {norm} at epoch {facts.epoch}, update {facts.update}, "
+            f"lr {facts.lr:.2e}; the update was not made\n"
+            f"the largest gradient is {self._names[worst]}'s with {float(norms[worst]):.3g}; "
+            f"{len(facts.samples)} samples: {first}, ...",
+            hint=f"a smaller learning rate, e.g. optimizer.lr={facts.lr / 3:.1e}, training.precision=fp32, or "
+            "training.nonfinite_retries=1",
+        )
