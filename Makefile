@@ -3,9 +3,14 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 UV_VERSION := 0.13.8
-BIN := .venv/bin
+# Another torch than the lock's in a .venv of its own, e.g. the oldest that is supported: make test TORCH=2.6.0
+TORCH ?=
+# What a release of torch pins for itself; all else is the lock's with any torch.
+TORCH_OWN := torch|torchvision|triton|sympy|cuda-.*|nvidia-[^m].*
+VENV := .venv$(if $(TORCH),-torch$(TORCH))
+BIN := $(VENV)/bin
 LOCK := kagglerun/environment/requirements.lock
-READY := .venv/.ready
+READY := $(VENV)/.ready
 DEMO := demo
 JOBS ?= 2
 # One thread a test worker: more would only wait for one another.
@@ -24,12 +29,18 @@ $(READY): $(LOCK) pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
-	  || { rm -rf .venv; echo "venv is missing: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing the pinned packages into .venv (the first time takes minutes: torch is large)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "venv is missing: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing the pinned packages into $(VENV) (the first time takes minutes: torch is large)"
 	@test "$$($(BIN)/uv --version 2>/dev/null | cut -d' ' -f2)" = $(UV_VERSION) || $(BIN)/pip install -q uv==$(UV_VERSION)
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes --compile-bytecode $(LOCK)
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
+ifeq ($(TORCH),)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync -q --require-hashes --compile-bytecode $(LOCK)
+else
+	@awk '/^[a-z]/ { kept = !/^($(TORCH_OWN))==/ } kept' $(LOCK) >$(VENV)/others.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --compile-bytecode torch==$(TORCH) \
+	  -r pyproject.toml --extra dev --constraints $(VENV)/others.lock
+endif
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install -q --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
 demo: $(READY) ## the whole job offline: fetch, sweep, submit, review (no account, no GPU; in demo/)
@@ -46,7 +57,7 @@ demo: $(READY) ## the whole job offline: fetch, sweep, submit, review (no accoun
 	step runs; \
 	printf '\nReview in MLflow:  make ui    (or: cd $(DEMO) && ../$(BIN)/kagglerun ui)\n'
 
-test: $(READY) ## all tests (JOBS=2 processes; KAGGLERUN_TEST_DATA names a folder with real competition bundles)
+test: $(READY) ## all tests (JOBS=2 processes; TORCH=2.6.0 on that torch; KAGGLERUN_TEST_DATA names a folder with real competition bundles)
 	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q
 
 quick: $(READY) ## the tests that take less than about ten seconds
