@@ -1,48 +1,54 @@
-"""Images decoded once into a memory-mapped store, shared by folds, trials and workers.
-
-The store lives in the cache, under a name made of the files and settings it depends on. It is written under a
-temporary name and moved into place, so a store that exists is whole, whoever was killed while writing.
-"""
+"""The images of a competition, decoded: from a store that folds, trials and workers share, or again at each reading."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-from kagglerun.errors import DataError
-from kagglerun.files import atomic_path, sha256_of_json
+from kagglerun.data.image_cache import ImageCache
+from kagglerun.data.image_decoding import decoding_threads, image_size, not_an_image
+from kagglerun.data.image_store import ImageFiles, ImageSource
+from kagglerun.files import sha256_of_json
 
-_STORE_VERSION = 1
+_PIXELS_VERSION = 2
+"""Raised whenever the same file would be decoded to other pixels."""
 _SAMPLED_SIDES = 64
 
 
-def decoded_images(paths: Sequence[Path], size: int, cache: Path, content: str) -> NDArray[np.uint8]:
-    """All images as RGB squares, read-only.
+def open_images(
+    paths: Sequence[Path], side: int, cache: Path, content: str, *, keep: bool = True, limit_bytes: int | None = None
+) -> ImageSource:
+    """All images as RGB squares of one size, resized without keeping their shape (bilinear, antialiased).
 
     Args:
         paths: image files.
-        size: side in pixels; images are resized without keeping their shape (bilinear, antialiased).
+        side: in pixels.
         cache: folder of the stores.
         content: digest of the competition's files, so that changed files make another store.
+        keep: decode once into a store, unless it is there already; else decode at each reading, to the same pixels.
+        limit_bytes: most that all stores may take; half of what is free or theirs already when left out.
 
     Returns:
-        uint8, shape (n, size, size, 3), memory-mapped.
+        The images by their place in `paths`; to be closed after use.
 
     Raises:
         DataError: a file is not an image; the message names it.
-        DiskFull: there was no room for the store.
+        DiskFull: there is no room for the store.
     """
-    names = [str(path) for path in paths]
-    key = sha256_of_json({"version": _STORE_VERSION, "content": content, "size": size, "names": names})
-    store = cache / f"images-{size}-{key[:24]}.npy"
-    if not store.exists():
-        _write_store(paths, size, store)
+    if not keep:
+        return ImageFiles(paths, side, decoding_threads())
+    return ImageCache(cache, limit_bytes).open(_digest(paths, side, cache, content), paths, side)
+
+
+def decoded_images(paths: Sequence[Path], size: int, cache: Path, content: str) -> NDArray[np.uint8]:
+    """All images at once, uint8 (n, size, size, 3), memory-mapped; see `open_images`."""
+    open_images(paths, size, cache, content).close()
+    store = cache / f"images-{size}-{_digest(paths, size, cache, content)}.npy"
     pixels: NDArray[np.uint8] = np.load(store, mmap_mode="r")
     return pixels
 
@@ -54,49 +60,33 @@ def typical_side(paths: Sequence[Path]) -> int:
         DataError: a file is not an image.
     """
     step = max(1, len(paths) // _SAMPLED_SIDES)
-    return int(np.median([min(_open_size(path)) for path in paths[::step]]))
+    return int(np.median([min(image_size(path)) for path in paths[::step]]))
 
 
-def _open_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _not_an_image(path, error) from error
+def _digest(paths: Sequence[Path], side: int, cache: Path, content: str) -> str:
+    """What the pixels depend on.
+
+    `content` covers the competition's own files; sizes and times tell when others, which hooks named, were made again.
+    """
+    made_of = {
+        "version": _PIXELS_VERSION,
+        "pillow": PIL.__version__,
+        "content": content,
+        "side": side,
+        "files": list(_described(paths, cache)),
+    }
+    return sha256_of_json(made_of)[:24]
 
 
-def _write_store(paths: Sequence[Path], size: int, store: Path) -> None:
-    with atomic_path(store) as temporary:
-        shape = (len(paths), size, size, 3)
-        with temporary.open("wb") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for pixels in _decode_in_order(paths, size):
-                stream.write(pixels)
-
-
-def _decode_in_order(paths: Sequence[Path], size: int) -> Iterable[bytes]:
-    """Decoded squares in order; Pillow releases the interpreter lock while it decodes."""
-    threads = min(16, len(os.sched_getaffinity(0)) + 1)
-    with ThreadPoolExecutor(threads) as pool:
-        # In slices, so that decoded images waiting to be written stay few.
-        for start in range(0, len(paths), 256):
-            yield from pool.map(lambda path: _decode(path, size), paths[start : start + 256])
-
-
-def _decode(path: Path, size: int) -> bytes:
-    try:
-        with Image.open(path) as image:
-            # A JPEG can be decoded at a fraction of its size, never below twice what is needed.
-            image.draft("RGB", (2 * size, 2 * size))
-            upright = ImageOps.exif_transpose(image)
-            return upright.convert("RGB").resize((size, size), Image.Resampling.BILINEAR).tobytes()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _not_an_image(path, error) from error
-
-
-def _not_an_image(path: Path, error: Exception) -> DataError:
-    return DataError(
-        f"{path} cannot be read as an image: {error}",
-        hint="fetch it again with kagglerun fetch SLUG --force, or leave its row out by hooks.py",
-    )
+def _described(paths: Sequence[Path], cache: Path) -> Iterator[tuple[str, str, int, int]]:
+    """(folder, name, bytes, time of change); folders as seen from the cache, so that a workspace may be moved."""
+    folders: dict[Path, str] = {}
+    for path in paths:
+        folder = path.parent
+        if folder not in folders:
+            folders[folder] = os.path.relpath(folder, cache)
+        try:
+            known = path.stat()
+        except OSError as error:
+            raise not_an_image(path, error) from error
+        yield folders[folder], path.name, known.st_size, known.st_mtime_ns
