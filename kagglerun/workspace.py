@@ -86,6 +86,10 @@ class Workspace:
     """Optuna's SQLite database."""
     cache = Entry("cache", base="state")
     """What can be made again: decoded images and the like."""
+    measurements = Entry("measurements", base="cache")
+    """What was measured of this machine: batch sizes that fit, compilers that pay."""
+    compiled = Entry("compiled", base="cache")
+    """What inductor compiled."""
     practice = Entry("practice", base="state")
     """State of the practice server."""
     settings = Entry("settings.yaml", base="state")

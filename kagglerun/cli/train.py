@@ -13,6 +13,8 @@ from kagglerun.workspace import Workspace
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from kagglerun.config.schema import Config
+
 
 def train(
     config: Annotated[str, typer.Argument(help="A config: a name in sweeps/, or a path.")],
@@ -29,7 +31,10 @@ def train(
     from kagglerun.experiment.run import RunStopped, new_run_id, resolve_config, run_experiment
 
     workspace = Workspace.find()
-    resolved = resolve_config(workspace, load_config(workspace.config_file(config), overrides or ()))
+    parsed = load_config(workspace.config_file(config), overrides or ())
+    if run:
+        parsed = _as_settled(workspace, parsed, run)
+    resolved = resolve_config(workspace, parsed, lambda text: out.print(text, markup=False))
     run_id = run or new_run_id(resolved)
     out.print(f"run {run_id}: {resolved.model.kind} on {resolved.competition}")
     try:
@@ -42,6 +47,15 @@ def train(
     folds = " ".join(f"{score:.5f}" for score in result.fold_scores)
     out.print(f"OOF score {result.score:.5f}   folds {folds}   {result.seconds:.1f} s")
     out.print(f"next: kagglerun show {run_id}    or    kagglerun submit {run_id}", markup=False)
+
+
+def _as_settled(workspace: Workspace, config: Config, run: str) -> Config:
+    """The config with what the run of this id settled when it began, wherever it goes on."""
+    from kagglerun.config.load import load_config
+    from kagglerun.config.settled import keep_settled
+
+    frozen = workspace.run(workspace.resolve_competition(config.competition), run).config
+    return keep_settled(config, load_config(frozen)) if frozen.exists() else config
 
 
 def _progress() -> Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, 
 from kagglerun.experiment.own_cells import checked_cells, needs_tables, require_whole_images, score_tables
 from kagglerun.experiment.predictions import prediction_names
 from kagglerun.experiment.rehearsal import rehearse_metric
+from kagglerun.experiment.settle import Tell, settle
 from kagglerun.files import sha256_of_file
 from kagglerun.hooks import CompetitionHooks, digest_of_hooks, load_hooks
 from kagglerun.kaggle_api.manifest import read_manifest
@@ -39,23 +40,34 @@ from kagglerun.models.base import ModelFamily, ModelInput, find_family
 from kagglerun.workspace import CompetitionPaths, Workspace
 
 
-def resolve_config(workspace: Workspace, config: Config) -> Config:
+def _say_nothing(_: str) -> None:
+    """For callers whom nobody watches."""
+
+
+def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothing) -> Config:
     """Fill in what a config leaves to the competition and the machine; the result is frozen into the run.
+
+    Args:
+        workspace: where the competition is.
+        config: as the user wrote it.
+        tell: is told what was settled on this machine and why, in one line.
 
     Raises:
         ConfigError: no competition, an unknown model, a card that is not complete.
         DataError: the data was not fetched or is damaged.
+        TrainingError: not even the smallest step fits the GPU.
     """
     slug = workspace.resolve_competition(config.competition)
     paths = workspace.competition(slug)
     card = current_card(paths)
     card.require_resolved(paths.card)
     data = load_competition(paths, card)
-    _check_scoring(paths, data, load_hooks(paths.hooks, config.hooks))
+    hooks = load_hooks(paths.hooks, config.hooks)
+    metric = _check_scoring(paths, data, hooks)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
     seed = config.seed if config.cv.seed is None else config.cv.seed
     threads = config.training.cpu_threads or max(1, _cores() // config.sweep.workers)
-    return config.model_copy(
+    filled = config.model_copy(
         update={
             "competition": slug,
             "model": _resolve_model(config.model, card, data),
@@ -63,6 +75,8 @@ def resolve_config(workspace: Workspace, config: Config) -> Config:
             "training": config.training.model_copy(update={"cpu_threads": threads}),
         }
     )
+    seen = None if hooks.model() else partial(_model_input, workspace, data, hooks, _data_digest(paths))
+    return settle(filled, seen, metric, workspace.measurements, tell)
 
 
 def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> ModelConfig:

@@ -11,6 +11,7 @@ import yaml
 from kagglerun.config.load import parse_config
 from kagglerun.config.schema import Config, Section
 from kagglerun.config.search import Parameter, parse_search
+from kagglerun.config.settled import keep_settled
 from kagglerun.errors import ConfigError
 from kagglerun.files import write_text
 from kagglerun.jobs.control import running_job
@@ -119,20 +120,13 @@ def read_spec(paths: StudyPaths) -> StudySpec:
 
 
 def _filled_in(config: Config, before: StudySpec | None) -> Config:
-    """The config with lag and threads, where the user left them open, of the study that exists.
+    """The config with the lag and what was settled, where the user left them open, of the study that exists.
 
     So a study can go on with another number of workers, or on another machine.
     """
     lag = config.sweep.lag or (before.lag if before else 2 * config.sweep.workers)
-    threads = config.training.cpu_threads
-    if threads is None and before:
-        threads = before.config.training.cpu_threads
-    return config.model_copy(
-        update={
-            "sweep": config.sweep.model_copy(update={"lag": lag}),
-            "training": config.training.model_copy(update={"cpu_threads": threads}),
-        }
-    )
+    config = keep_settled(config, before.config) if before else config
+    return config.model_copy(update={"sweep": config.sweep.model_copy(update={"lag": lag})})
 
 
 def _resolved_spec(
