@@ -23,6 +23,7 @@ from kagglerun.cli import (
     logs,
     metrics,
     practice,
+    reproduce,
     resume,
     runs,
     show,
@@ -86,6 +87,7 @@ def _add_commands() -> None:
     app.command()(resume.resume)
     app.command()(runs.runs)
     app.command()(show.show)
+    app.command()(reproduce.reproduce)
     app.command()(ui.ui)
     app.add_typer(track.track)
     app.command()(submit.submit)

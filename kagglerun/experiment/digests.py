@@ -95,6 +95,14 @@ def digest_weights(path: Path) -> dict[str, str]:
         return {name: digest_of_tensor(tensors.get_tensor(name)) for name in sorted(tensors.keys())}
 
 
+def names_of_tensors(path: Path) -> list[str]:
+    """Names of the tensors in a safetensors file; empty when there is no file."""
+    if not path.exists():
+        return []
+    with safetensors.safe_open(path, framework="pt") as tensors:
+        return sorted(tensors.keys())
+
+
 def digest_of_tensor(tensor: Tensor) -> str:
     """Hex SHA-256 of a CPU tensor's dtype, shape and bytes."""
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -120,7 +120,7 @@ def describe_environment(config: Config) -> dict[str, Any]:
         "device": gpus[0] if use_gpu else f"cpu {_processor()}",
         "threads": config.training.cpu_threads,
         "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "packages": {name: _version(name) for name in _PACKAGES},
     }

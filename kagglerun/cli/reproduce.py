@@ -1,0 +1,104 @@
+"""`kagglerun reproduce`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kagglerun.cli.console import err, out
+from kagglerun.workspace import Workspace
+
+if TYPE_CHECKING:
+    from kagglerun.experiment.reproduce import Reproduction
+
+_PARTS = {"history": "curves", "weights": "weights", "oof": "OOF predictions", "test": "test predictions"}
+
+
+def reproduce(
+    run: Annotated[str, typer.Argument(help="The run's id or its beginning.")],
+    folds: Annotated[
+        str | None, typer.Option("--folds", help="Only these folds, e.g. 0 or 0,2: a quick check.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the rerun's folder, to look into it.")] = False,
+) -> None:
+    """Make a run again from its own folder and compare every bit: folds, curves, weights, OOF and test predictions.
+
+    Prints `equal`, or the first place that differs, by how much, and what has changed since. Exit code 1 when it
+    differs. Interrupted, the same command goes on.
+    """
+    from kagglerun.experiment.reproduce import reproduce as make_again
+    from kagglerun.training.loop import Stopped
+
+    workspace = Workspace.find()
+    paths = workspace.find_run(run)
+    chosen = _fold_numbers(folds)
+    try:
+        found = make_again(workspace, paths, chosen, keep=keep, observer=_Watcher())
+    except (Stopped, KeyboardInterrupt):
+        err.print(f"stopped; the same command goes on: kagglerun reproduce {paths.run_id}", markup=False)
+        raise KeyboardInterrupt from None
+    _print_json(found) if as_json else _print(found)
+    if not found.equal:
+        raise typer.Exit(1)
+
+
+def _fold_numbers(text: str | None) -> tuple[int, ...] | None:
+    from kagglerun.errors import ConfigError
+
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--folds is {text!r}; it takes numbers of folds, e.g. 0 or 0,2") from None
+
+
+def _print(found: Reproduction) -> None:
+    def show(text: str) -> None:
+        out.print(text, markup=False)
+
+    for fold in found.folds:
+        show(f"fold {fold.fold}: {'equal' if fold.equal else 'differs'}   {fold.compared}")
+    if found.equal:
+        out.print("[bold green]equal[/]")
+    else:
+        out.print("[bold red]not equal[/]")
+        show(f"first difference: {found.first}")
+        for part, largest in found.largest.items():
+            show(f"largest difference of the {_PARTS.get(part, part)}: {largest:.3g}")
+    for position, cause in enumerate(found.causes):
+        lead = "changed since, without effect" if found.equal else "likely cause" if position == 0 else "or"
+        show(f"{lead}: {cause}")
+    if not found.equal:
+        show(f"to be expected here: {found.expectation}")
+    for note in found.notes:
+        show(f"note: {note}")
+    if found.kept is not None:
+        show(f"the rerun is in {found.kept}")
+
+
+def _print_json(found: Reproduction) -> None:
+    import json
+    from dataclasses import asdict
+
+    folds = [asdict(fold) | {"equal": fold.equal} for fold in found.folds]
+    values = asdict(found) | {"folds": folds, "largest": found.largest, "kept": str(found.kept) if found.kept else None}
+    out.out(json.dumps(values, indent=2), highlight=False)
+
+
+class _Watcher:
+    """A line for each fold that is made again."""
+
+    def epoch(self, fold: int, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
+        """Nothing: the comparison is what counts."""
+
+    def fold(self, fold: int, n_folds: int, score: float) -> None:
+        """Say that one of `n_folds` folds is made."""
+        err.print(f"made again, of {n_folds}: fold {fold}, {score:.5f}", markup=False)
+
+    def should_stop(self) -> bool:
+        """Ctrl-C arrives as KeyboardInterrupt."""
+        return False

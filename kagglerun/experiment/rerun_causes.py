@@ -1,0 +1,161 @@
+"""Why a run made again may differ: what has changed since it began, and what can be expected then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kagglerun.experiment.code_state import CodeState
+from kagglerun.experiment.prepare import Prepared
+from kagglerun.experiment.record import Record
+from kagglerun.hooks import digest_of_hooks
+from kagglerun.kaggle_api.manifest import Manifest
+from kagglerun.workspace import CompetitionPaths
+
+_WITHOUT_INFLUENCE = ("optuna", "mlflow")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Began:
+    """What a run depended on when it began.
+
+    Attributes:
+        fingerprint: see `experiment.fingerprint`.
+        environment: see `describe_environment`.
+        record: config and code; None for a run that kept no record.
+    """
+
+    fingerprint: Mapping[str, str]
+    environment: Mapping[str, Any]
+    record: Record | None
+
+
+def changed_files(before: Manifest, now: Manifest) -> tuple[str, ...]:
+    """Names of a competition's files that came, went or have other content."""
+    old, new = ({file.name: file.sha256 for file in manifest.files} for manifest in (before, now))
+    return tuple(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+
+
+def what_changed(began: Began, now: Prepared, competition: CompetitionPaths, code: CodeState) -> list[str]:
+    """Everything that results depend on and that is not as it was, one sentence each, the likeliest cause first.
+
+    Args:
+        began: what stood when the run began.
+        now: the run made ready again.
+        competition: card and hooks that the rerun takes.
+        code: the package as it is now.
+    """
+    return [
+        *_config(began, now),
+        *_hooks(began, competition),
+        *_metric(began, now),
+        *_package(began, now, code),
+        *_environment(began, now),
+        *_resumed(began),
+    ]
+
+
+def on_same_machine(began: Began, environment: Mapping[str, Any]) -> bool:
+    """Whether processor or GPU, its instructions, threads and versions are those of the run."""
+    return not [*_machine(began.environment, environment), *_versions(began.environment, environment)]
+
+
+def expectation(began: Began, now: Prepared) -> str:
+    """What can be expected of a rerun here, in one or two sentences."""
+    if not now.config.training.deterministic:
+        return "training.deterministic is false: bits cannot be expected, even on the same machine"
+    if on_same_machine(began, now.environment):
+        return "same processor or GPU, versions and threads as the run: every bit is expected to be equal"
+    return (
+        "bits are equal only on the same model of processor or GPU, with the same versions and threads. Elsewhere sums "
+        "are taken in another order: data and folds must be equal, losses of the first epoch agree to about 5 digits, "
+        "and differences grow from update to update; final scores agree as those of two seeds do, or better"
+    )
+
+
+def _config(began: Began, now: Prepared) -> Iterator[str]:
+    record = began.record
+    if record is None:
+        if began.fingerprint.get("config") != now.fingerprint.config:
+            yield "config.yaml is not the one that the run began with, or the schema has changed"
+        return
+    old, new = _flat(record.config), _flat(now.config.model_dump(mode="json"))
+    without_influence = ("name", "sweep")
+    changed = [key for key in sorted({*old, *new}) if key in old and key in new and old[key] != new[key]]
+    changed = [key for key in changed if not key.startswith(without_influence)]
+    if changed:
+        shown = ", ".join(f"{key} {old[key]!r} -> {new[key]!r}" for key in changed[:_SHOWN])
+        yield f"config.yaml in the run's folder was edited: {shown}"
+    if record.start_weights != now.start_weights:
+        yield "the file that the weights start from (model.weights) has other content"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {prefix + key: value})
+    return flat
+
+
+def _hooks(began: Began, competition: CompetitionPaths) -> Iterator[str]:
+    digest = digest_of_hooks(competition.hooks) or "none"
+    if digest != began.fingerprint.get("hooks"):
+        yield f"{competition.hooks} is not the hooks.py that the run began with"
+
+
+def _metric(began: Began, now: Prepared) -> Iterator[str]:
+    old, new = began.fingerprint, now.fingerprint.to_dict()
+    if old.get("metric") != new["metric"]:
+        yield f"the metric is {new['metric']}, it was {old.get('metric')}"
+    elif all(old.get(part) == new[part] for part in ("data", "folds")) and old.get("comparable") != new["comparable"]:
+        yield "the code of the competition's own metric has changed"
+
+
+def _package(began: Began, now: Prepared, code: CodeState) -> Iterator[str]:
+    if began.fingerprint.get("code") == now.fingerprint.code:
+        return
+    if began.record is None:
+        yield "the package's code has changed"
+        return
+    old = began.record.code
+    changed = [name for name in sorted({*old.files, *code.files}) if old.files.get(name) != code.files.get(name)]
+    where = f", commit {old.package.commit[:12]} -> {code.package.commit[:12]}" if old.package and code.package else ""
+    yield f"the package's code has changed ({old.version} -> {code.version}{where}): {_listed(changed)}"
+
+
+def _environment(began: Began, now: Prepared) -> Iterator[str]:
+    yield from _versions(began.environment, now.environment)
+    yield from _machine(began.environment, now.environment)
+
+
+def _versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    before, after = old.get("packages", {}), new["packages"]
+    pairs = {name: (before.get(name), after.get(name)) for name in after if name in before}
+    pairs |= {name: (old[name], new[name]) for name in ("python", "cuda", "cudnn") if name in old}
+    for name, (was, is_now) in pairs.items():
+        if was != is_now and name not in _WITHOUT_INFLUENCE:
+            yield f"{name} {was} -> {is_now}"
+
+
+def _machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    words = {"device": "another processor or GPU", "vector_instructions": "other vector instructions"}
+    words["threads"] = "another number of threads"
+    for name, what in words.items():
+        if name in old and old[name] != new.get(name):
+            yield f"{what}: {old[name]} -> {new.get(name)}"
+
+
+def _resumed(began: Began) -> Iterator[str]:
+    for other in began.record.resumed if began.record else ():
+        parts = [*_versions(began.environment, {**began.environment, **other})]
+        parts += _machine(began.environment, {**began.environment, **other})
+        if other["code"] != began.fingerprint.get("code"):
+            parts.append("other code of the package")
+        yield f"the run itself was resumed under other conditions: {'; '.join(parts)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
