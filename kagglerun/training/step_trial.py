@@ -82,7 +82,7 @@ class StepTrial:
         self._device, self._size = device, size
         precision = Precision.resolve(training.precision, device)
         seed_torch(0, "trial")
-        model = workload.build().to(device).train()
+        self.model = model = workload.build().to(device).train()
         self._state = TrainState(
             model=model,
             optimizer=build_optimizer(model, settings.optimizer),

@@ -69,7 +69,7 @@ def find_batch_size(workload: Workload, settings: FitSettings, device: torch.dev
     def measure() -> BatchAnswer:
         if device.type == "cuda":
             return _largest_on_gpu(workload, settings, device, sizes, budget)
-        return _largest_on_cpu(workload, sizes, budget)
+        return _largest_on_cpu(workload, settings, sizes, budget)
 
     kept = remembered(folder, measurement_key(workload, settings, device) | key, lambda: asdict(measure()))
     return BatchAnswer(**kept)
@@ -140,14 +140,14 @@ def _largest_on_gpu(
             hint="training.gradient_checkpointing=true, a smaller model.image_size, or a smaller model",
         )
     limit = _limit(settings.training) if size == sizes[-1] else "the GPU's memory"
-    return BatchAnswer(size, f"{limit} decides; a step takes {_gb(peaks[size])} of {_gb(budget)} that can be used")
+    return BatchAnswer(size, f"limited by {limit}; a step takes {_gb(peaks[size])} of {_gb(budget)} that can be used")
 
 
-def _largest_on_cpu(workload: Workload, sizes: Sequence[int], budget: int) -> BatchAnswer:
+def _largest_on_cpu(workload: Workload, settings: FitSettings, sizes: Sequence[int], budget: int) -> BatchAnswer:
     fixed, per_sample = cpu_bytes(workload)
     size = largest_that_fits(sizes, lambda size: fixed + size * per_sample <= budget) or sizes[0]
     used = f"a step takes about {_gb(fixed + size * per_sample)} of {_gb(budget)} that can be used"
-    return BatchAnswer(size, f"{'the data' if size == sizes[-1] else 'the memory'} decides; {used}")
+    return BatchAnswer(size, f"limited by {_limit(settings.training) if size == sizes[-1] else 'the memory'}; {used}")
 
 
 def _limit(training: TrainingConfig) -> str:
@@ -263,7 +263,6 @@ def _cost_of_mode(workload: Workload, settings: FitSettings, device: torch.devic
     except (RuntimeError, KagglerunError):
         return None
     finally:
-        torch.compiler.reset()
         release(device)
 
 
