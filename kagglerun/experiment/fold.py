@@ -17,6 +17,7 @@ from kagglerun.experiment.prepare import Prepared
 from kagglerun.files import read_json, write_json
 from kagglerun.models.base import FoldContext, FoldOutcome
 from kagglerun.training.checkpoint import Checkpoints
+from kagglerun.training.distributed import current_team
 from kagglerun.workspace import FoldPaths
 
 Report = Callable[[int, dict[str, float]], None]
@@ -63,8 +64,11 @@ def run_fold(prepared: Prepared, fold: int, paths: FoldPaths, report: Report, sh
         started = time.monotonic()
         context = _context(prepared, fold, paths, report, should_stop)
         outcome = prepared.family.fit_fold(context)
-        _write(prepared, context, outcome, time.monotonic() - started)
-        Checkpoints(paths.checkpoints).delete()
+        team = current_team()
+        if team.is_first:
+            _write(prepared, context, outcome, time.monotonic() - started)
+            Checkpoints(paths.checkpoints).delete()
+        team.wait_for_all()
     return read_fold(paths)
 
 

@@ -19,6 +19,7 @@ from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, KagglerunError
 from kagglerun.experiment.conclude import conclude
 from kagglerun.experiment.fold import FoldResult, run_fold
+from kagglerun.experiment.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
 from kagglerun.experiment.record import note_resume, write_record
 from kagglerun.files import read_json, write_json
@@ -92,6 +93,7 @@ def run_experiment(
     parent: str | None = None,
     tags: Mapping[str, str] | None = None,
     observer: RunObserver | None = None,
+    processes: int | None = None,
 ) -> RunResult:
     """Execute a config over its folds, or go on with the run of this id.
 
@@ -102,6 +104,8 @@ def run_experiment(
         parent: MLflow run id of the study's parent.
         tags: further MLflow tags; `study` names the study of a trial.
         observer: is told of epochs and folds, and may stop the run.
+        processes: folds that are trained at the same time, each by a process (or `training.gpus` of them) of its own;
+            None trains them one after another, in this process where one is enough. The result is the same.
 
     Raises:
         RunStopped: the observer stopped it.
@@ -122,7 +126,7 @@ def run_experiment(
         prepared = prepare(workspace, config)
         _describe(workspace, paths, prepared)
         tracker = _open(workspace, paths, prepared, parent, tags or {})
-        results = [_fold(prepared, fold, paths, tracker, watcher) for fold in prepared.chosen_folds]
+        results = _train(workspace, prepared, paths, tracker, watcher, processes)
         conclude(paths, prepared, results, tracker)
     except (Stopped, KeyboardInterrupt) as error:
         _end(paths, tracker, "KILLED", None)
@@ -202,6 +206,20 @@ def _open(
         tags={**fingerprint, "competition": prepared.card.ref, **tags},
         parent=parent,
     )
+
+
+def _train(
+    workspace: Workspace,
+    prepared: Prepared,
+    paths: RunPaths,
+    tracker: Tracker,
+    watcher: RunObserver,
+    processes: int | None,
+) -> list[FoldResult]:
+    config, folds = prepared.config, prepared.chosen_folds
+    if processes is None and config.training.gpus == 1:
+        return [_fold(prepared, fold, paths, tracker, watcher) for fold in folds]
+    return train_in_processes(workspace, paths, config, folds, tracker, watcher, _steps(config), processes or 1)
 
 
 def _fold(prepared: Prepared, fold: int, paths: RunPaths, tracker: Tracker, watcher: RunObserver) -> FoldResult:

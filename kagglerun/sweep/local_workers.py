@@ -10,12 +10,12 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from kagglerun.jobs.child import how_it_ended, visible_devices
 from kagglerun.sweep.objective import TrialScore, TrialTask
 from kagglerun.sweep.worker_process import main, task_to_json
 from kagglerun.sweep.workers import (
@@ -167,10 +167,7 @@ class _Worker:
             self._process.kill()
             code = self._process.wait()
         self.output.close()
-        if code >= 0:
-            return f"ended with code {code}"
-        note = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return f"killed by {signal.Signals(-code).name}{note}"
+        return how_it_ended(code)
 
     def _event(self, said: dict[str, Any]) -> Event | None:
         match said.pop("event"):
@@ -192,20 +189,6 @@ def _end_of_trial(said: dict[str, Any]) -> Event:
     if "kind" in said:
         return TrialFailed(number, said["kind"], said["message"])
     return TrialInterrupted(number)
-
-
-def visible_devices() -> list[str]:
-    """GPUs that workers may use, as CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [device.strip() for device in named.split(",") if device.strip()]
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
-        return []  # no driver, no GPU
 
 
 if __name__ == "__main__":

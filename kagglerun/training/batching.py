@@ -26,7 +26,9 @@ def split_epoch(order: Samples, config: TrainingConfig) -> list[Samples]:
         config: step size, accumulation and number of GPUs.
     """
     step = config.step_size * config.gpus
-    used = order[: _steps(len(order), config) * step]
+    # Where all is less than one step, each GPU still gets the same number.
+    equal = len(order) // config.gpus * config.gpus or len(order)
+    used = order[: min(_steps(len(order), config) * step, equal)]
     size = step * config.accumulate
     return [used[start : start + size] for start in range(0, len(used), size)]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from kagglerun.training.batches import Samples
@@ -29,18 +28,16 @@ class Team:
         return self.rank == 0
 
     def share(self, samples: Samples) -> Samples:
-        """The samples that are this process's."""
+        """The samples of an update that are this process's."""
         return samples
 
-    def wrap(self, forward: Callable[..., Tensor], model: nn.Module) -> Callable[..., Tensor]:
-        """The forward pass whose backward pass averages gradients over the team.
+    def parts(self, parts: list[Samples]) -> list[Samples]:
+        """The batches that this process predicts: whole ones, so that results do not depend on the team's size."""
+        return parts
 
-        Args:
-            forward: the model as it is called (compiled, perhaps).
-            model: the module that holds the weights.
-        """
-        del model
-        return forward
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model whose backward pass averages gradients over the team."""
+        return model
 
     def backward_of(self, is_last: bool) -> AbstractContextManager[Any]:
         """Around forward and backward of one piece; gradients are exchanged at the last piece of an update only."""
@@ -58,18 +55,36 @@ class Team:
     def sync_buffers(self, module: nn.Module) -> None:
         """Take over the first process's buffers (running means)."""
 
-    def gather(self, own: Tensor, total: int) -> Tensor:
-        """Rows of all processes in order.
+    def gather(self, own: Tensor | None) -> Tensor:
+        """Rows of all processes, those of the first process first.
 
         Args:
-            own: this process's rows on the CPU: those that `share` gave of `total` rows in order.
-            total: number of rows.
+            own: this process's rows, float32 on the CPU; None for none, which not all of them may have.
         """
-        del total
+        assert own is not None, "one process alone has all the rows"
         return own
 
+    def values_of_first(self, values: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """What the first process makes, the same in all; the others do not call `values`."""
+        return values()
 
-def current_team(device: torch.device) -> Team:
+    def number_of_first(self, number: int) -> int:
+        """The first process's number."""
+        return number
+
+    def wait_for_all(self) -> None:
+        """Return when every process has come here."""
+
+
+_current = Team()
+
+
+def current_team() -> Team:
     """The team that this process belongs to."""
-    del device
-    return Team()
+    return _current
+
+
+def set_current_team(team: Team) -> None:
+    """Say which team this process belongs to."""
+    global _current
+    _current = team

@@ -24,6 +24,7 @@ from kagglerun.training.batching import cut, split_epoch, updates_per_epoch
 from kagglerun.training.checkpoint import Checkpoints
 from kagglerun.training.distributed import Team, current_team
 from kagglerun.training.ema import WeightAverage
+from kagglerun.training.memory import Shortage, TeamOutOfMemory, forget_shortage, read_shortage, write_shortage
 from kagglerun.training.optim import build_optimizer
 from kagglerun.training.precision import Precision, resolve_device
 from kagglerun.training.predict import predict_logits
@@ -102,6 +103,11 @@ def fit(
         DiskFull: there was no room for a checkpoint; those before it are whole.
     """
     device = resolve_device(settings.training.device)
+    team = current_team()
+    shortage = read_shortage(checkpoints.folder)
+    if team.size > 1 and shortage is not None:
+        _go_back(task, settings, checkpoints, device, shortage.halve)
+        forget_shortage(checkpoints.folder, team)
     while True:
         training = _Training(task, settings, checkpoints, device)
         mend: Callable[[TrainState], None]
@@ -128,12 +134,12 @@ class _Training:
 
     def __init__(self, task: FitTask, settings: FitSettings, checkpoints: Checkpoints, device: torch.device) -> None:
         self.task, self.config, self.checkpoints = task, settings.training, checkpoints
-        self.team: Team = current_team(device)
+        self.team: Team = current_team()
         self.precision = Precision.resolve(self.config.precision, device)
         self.state = _start(task, settings, device, self.precision, checkpoints)
         self.stepper = Stepper(
             self.state,
-            self.team.wrap(self.state.model, self.state.model),
+            self.team.wrap(self.state.model),
             task.loss,
             settings,
             self.precision,
@@ -151,6 +157,8 @@ class _Training:
     def run(self, report: Report, should_stop: ShouldStop) -> None:
         """Train until the epochs are done or early stopping ends it."""
         state, config = self.state, self.config
+        if self.team.size > 1:
+            self._warm_up()
         try:
             while state.epoch < config.epochs and not state.stopped_early:
                 self._train_epoch(should_stop)
@@ -173,6 +181,16 @@ class _Training:
             model.load_state_dict(state.best_weights)
         best = state.best_epoch if keeps_best else len(state.history) - 1
         return FitResult(model.eval(), tuple(state.history), best, tuple(state.notes))
+
+    def _warm_up(self) -> None:
+        """Before a team's first update after any start, so that an update is added up in the same order after each."""
+        order = sample_order(self.task.seed, self.task.fold, 0, len(self.task.train))
+        if len(order) < self.team.size:
+            raise TrainingError(f"{len(order)} training samples cannot be shared by {self.team.size} processes")
+        piece = cut(self.team.share(split_epoch(order, self.config)[0]), self.micro_batch)[0]
+        self.state.model.train()
+        with closing(self.task.train.stream([piece], 0)) as batches:
+            self.stepper.warm_up(piece, batches)
 
     def _train_epoch(self, should_stop: ShouldStop) -> None:
         """The updates of the epoch that are still to do."""
@@ -204,12 +222,14 @@ class _Training:
         self.team.sync_buffers(state.evaluated)
         logits = predict_logits(state.evaluated, task.valid, self.config.eval_size, self.precision, self.team)
         self.stepper.watch.settle()
-        return {
-            "lr": state.optimizer.param_groups[0]["lr"],
-            "train_loss": float(state.loss_sum) / max(1, state.samples_done),
-            "valid_loss": float(task.loss(logits, task.valid.targets())),
-            "valid_score": float(task.score(task.activate(logits.double()).numpy())),
-        }
+        return self.team.values_of_first(
+            lambda: {
+                "lr": state.optimizer.param_groups[0]["lr"],
+                "train_loss": float(state.loss_sum) / max(1, state.samples_done),
+                "valid_loss": float(task.loss(logits, task.valid.targets())),
+                "valid_score": float(task.score(task.activate(logits.double()).numpy())),
+            }
+        )
 
 
 def _start(
@@ -241,8 +261,10 @@ def _go_back(
     """Change the last checkpoint, so that a kill right after this changes nothing."""
     precision = Precision.resolve(settings.training.precision, device)
     state = _start(task, settings, device, precision, checkpoints)
+    current_team().wait_for_all()  # until all have read the checkpoint that is replaced now
     mend(state)
     checkpoints.save(state.snapshot())
+    current_team().wait_for_all()
 
 
 def _halve(training: _Training, error: BaseException) -> Callable[[TrainState], None]:
@@ -250,22 +272,18 @@ def _halve(training: _Training, error: BaseException) -> Callable[[TrainState], 
 
     Raises:
         TrainingError: one sample alone does not fit.
+        TeamOutOfMemory: the other processes of the team wait within this update: all have to start again.
     """
-    size, update = training.micro_batch, training.state.updates
-    if size == 1:
+    shortage = Shortage(training.micro_batch, training.state.updates)
+    if shortage.micro_batch == 1:
         raise TrainingError(
             f"out of memory with one sample at a time: {str(error).splitlines()[0][:160]}",
             hint="training.gradient_checkpointing=true, a smaller model.image_size, or training.precision=auto",
         ) from error
-
-    def mend(state: TrainState) -> None:
-        state.micro_batch = size // 2
-        state.notes.append(
-            f"out of memory at update {update}: from update {state.updates} on {size // 2} samples a forward pass "
-            f"instead of {size}, with the same samples an update"
-        )
-
-    return mend
+    if training.team.size > 1:
+        write_shortage(training.checkpoints.folder, shortage)
+        raise TeamOutOfMemory(str(error).splitlines()[0][:160]) from error
+    return shortage.halve
 
 
 def _lower_lr(training: _Training, error: NonFiniteLoss) -> Callable[[TrainState], None]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +16,7 @@ _AMPERE = (8, 0)
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means on this machine.
+    """The device that `auto`, `cpu` or `cuda` means on this machine; each process of torchrun has a GPU of its own.
 
     Raises:
         ConfigError: cuda was asked for and there is none.
@@ -25,6 +28,8 @@ def resolve_device(name: str) -> torch.device:
         )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device(name, int(os.environ["LOCAL_RANK"]))
     return torch.device(name)
 
 
@@ -71,3 +76,26 @@ class Precision:
             return nullcontext()
         dtype = torch.float16 if self.name == "fp16" else torch.bfloat16
         return torch.autocast(self.device.type, dtype=dtype)
+
+    @contextmanager
+    def float32_math(self) -> Iterator[None]:
+        """How matrices and convolutions of float32 are multiplied within the block: strictly, or as TF32 for "tf32".
+
+        torch itself would let convolutions use TF32. What stood before is restored.
+        """
+        with warnings.catch_warnings():
+            # Some versions advise fp32_precision, which 2.6 does not know; the two ways must not be mixed.
+            warnings.simplefilter("ignore")
+            before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+            _allow_tf32(self.name == "tf32", self.name == "tf32")
+        try:
+            yield
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                _allow_tf32(*before)
+
+
+def _allow_tf32(in_matmul: bool, in_convolutions: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = in_matmul
+    torch.backends.cudnn.allow_tf32 = in_convolutions

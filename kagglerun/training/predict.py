@@ -20,7 +20,7 @@ from kagglerun.training.step import is_out_of_memory
 def predict_logits(model: nn.Module, batches: Batches, size: int, precision: Precision, team: Team) -> Tensor:
     """Logits for all samples in order, float32 on the CPU, shape (n, n_logits).
 
-    Each process of the team predicts its share; all of them get all rows. Where memory runs out, batches are halved.
+    Each process of the team predicts some of the batches; all get all rows. Where memory runs out, batches are halved.
 
     Args:
         model: switched to evaluation mode.
@@ -30,19 +30,20 @@ def predict_logits(model: nn.Module, batches: Batches, size: int, precision: Pre
         team: the processes that share the work.
     """
     model.eval()
-    share = team.share(np.arange(len(batches), dtype=np.int64))
+    parts = team.parts(cut(np.arange(len(batches), dtype=np.int64), size))
     own = None
-    while own is None:
+    while own is None and parts:
         try:
-            own = _predict(model, batches, cut(share, size), precision)
+            own = _predict(model, batches, parts, precision)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if size == 1 or not is_out_of_memory(error):
                 raise
         if own is None:
             size = size // 2
+            parts = [half for part in parts for half in cut(part, size)]
             if precision.device.type == "cuda":
                 torch.cuda.empty_cache()
-    return team.gather(own, len(batches))
+    return team.gather(own)
 
 
 def _predict(model: Callable[..., Tensor], batches: Batches, parts: list[np.ndarray], precision: Precision) -> Tensor:

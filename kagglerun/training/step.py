@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
+from kagglerun.errors import TrainingError
 from kagglerun.training.batches import Batch, Samples
 from kagglerun.training.distributed import Team
 from kagglerun.training.finite import FiniteWatch, UpdateFacts
@@ -100,6 +101,30 @@ class Stepper:
         state.updates += 1
         if state.average:
             state.average.update(state.updates)
+
+    def warm_up(self, piece: Samples, batches: Iterator[Batch]) -> None:
+        """Forward and backward without an update: DistributedDataParallel then knows in which order gradients come.
+
+        Args:
+            piece: samples of one forward pass of this process.
+            batches: gives their batch next.
+
+        Raises:
+            TrainingError: parameters have no gradient, so that the processes would wait for it for ever.
+        """
+        model = self._state.model
+        kept = [buffer.clone() for buffer in model.buffers()]
+        self._backward(len(piece) * self._team.size, [piece], batches)
+        absent = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        if absent:
+            raise TrainingError(
+                f"training.gpus is {self._team.size}, but a step of this network does not use {len(absent)} of its "
+                f"parameters: {', '.join(absent[:3])}",
+                hint="training.gpus=1; folds side by side: kagglerun train ... --folds-parallel",
+            )
+        self._state.optimizer.zero_grad(set_to_none=True)
+        for buffer, before in zip(model.buffers(), kept, strict=True):
+            buffer.copy_(before)
 
     def _set_lr(self) -> float:
         config = self._settings
