@@ -104,9 +104,10 @@ def with_values(config: Config, changes: Mapping[str, Any]) -> Config:
     values = config.model_dump(mode="json")
     if "model.kind" in changes and changes["model.kind"] != values["model"]["kind"]:
         values["model"] = {}
-    for key, value in changes.items():
+    # A section before what stands in it: training.augment, then training.augment.mixup.
+    for key in sorted(changes, key=lambda name: name.count(".")):
         check_key(key)
-        _set(values, key, value)
+        _set(values, key, changes[key])
     return parse_config(values, "config")
 
 
@@ -192,20 +193,32 @@ def _read_with_parents(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(inherited, values)
 
 
-def _merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], change: dict[str, Any], path: tuple[str, ...] = ()) -> dict[str, Any]:
     """Deep merge; another model kind or search range replaces the inherited one whole, null takes a range out."""
     merged = dict(base)
     for key, value in change.items():
-        old = merged.get(key)
+        old = _spelled_out((*path, key), merged.get(key))
         if value is None and isinstance(old, dict | list) and "." in key:
             del merged[key]
             continue
         kind_changed = key == "model" and isinstance(value, dict) and value.get("kind") not in (None, _kind(old))
         if isinstance(old, dict) and isinstance(value, dict) and not kind_changed and "low" not in value:
-            merged[key] = _merge(old, value)
+            merged[key] = _merge(old, value, (*path, key))
         else:
             merged[key] = value
     return merged
+
+
+def _spelled_out(path: tuple[str, ...], value: Any) -> Any:
+    """`{preset: light}` for `light` where the section at this path accepts a plain name; else the value as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        annotations = _annotations(".".join(path))
+    except ConfigError:
+        return value  # an unknown key: told when the whole is checked
+    sections = [member for annotation in annotations for member in _members(annotation) if _is_section(member)]
+    return sections[0].spelled_out(value) if len(sections) == 1 else value
 
 
 def _kind(model: Any) -> Any:
@@ -244,8 +257,9 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         return
     check_key(key)
     *parents, last = key.split(".")
-    for part in parents:
-        inner = values.setdefault(part, {})
+    for depth, part in enumerate(parents, start=1):
+        inner = _spelled_out(tuple(parents[:depth]), values.setdefault(part, {}))
+        values[part] = inner
         if not isinstance(inner, dict):
             raise ConfigError(f"{key}: {part} holds {inner!r}, so nothing can be set in it")
         values = inner

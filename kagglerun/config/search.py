@@ -20,6 +20,7 @@ from typing import Any
 
 from kagglerun.config.load import check_key, is_whole_number_field, value_at, with_value
 from kagglerun.config.schema import Config
+from kagglerun.config.section import Section
 from kagglerun.errors import ConfigError, unknown_name
 
 _WHEN = re.compile(r"\s*([\w.]+)\s*==\s*(\S.*?)\s*")
@@ -35,6 +36,8 @@ class Condition:
     def holds(self, config: Config, proposed: dict[str, Any]) -> bool:
         """Whether the condition holds for the base config with the values proposed so far."""
         actual = proposed[self.key] if self.key in proposed else value_at(config, self.key, None)
+        if isinstance(actual, Section) and actual.name_alone:
+            actual = getattr(actual, actual.name_alone)
         return str(actual) == self.value
 
 

@@ -1,9 +1,8 @@
-"""What is done to each sample of a batch: drawn on the host, for the whole batch, as one table of numbers."""
+"""What is done to each sample of a batch: drawn on the host for the whole batch, as one table of numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum, auto
 
 import numpy as np
 import torch
@@ -11,114 +10,92 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kagglerun.config.augment import AugmentStrengths
-from kagglerun.training.augmentation.geometry import matrices, octaves
-from kagglerun.training.augmentation.mixing import Mixing
+from kagglerun.training.augmentation.colour import colour_changes
+from kagglerun.training.augmentation.cutout import holes
+from kagglerun.training.augmentation.geometry import affine_rows, halvings, mirrored
+from kagglerun.training.augmentation.mixing import draw_mixing
+from kagglerun.training.augmentation.uniforms import Column
 from kagglerun.training.seed import sample_uniforms
 
-Floats = NDArray[np.float64]
-
-
-class Column(IntEnum):
-    """Which of a sample's uniform numbers is for what. New purposes go to the end, so that no other number moves."""
-
-    ANGLE = 0
-    SCALE = auto()
-    TRANSLATE_X = auto()
-    TRANSLATE_Y = auto()
-    HFLIP = auto()
-    BRIGHTNESS = auto()
-    CONTRAST = auto()
-    VFLIP = auto()
-    SATURATION = auto()
-    HUE = auto()
-    CROP_AREA = auto()
-    CROP_RATIO = auto()
-    CROP_X = auto()
-    CROP_Y = auto()
-    CUTOUT = auto()
-    CUTOUT_X = auto()
-    CUTOUT_Y = auto()
-    MIX = auto()
-    MIX_KIND = auto()
-    MIX_SHARE = auto()
-    MIX_PARTNER = auto()
-    MIX_X = auto()
-    MIX_Y = auto()
+# Columns of the table; each function that takes one explains it.
+AFFINE = slice(0, 6)
+FLIPS = slice(6, 8)
+COLOURS = slice(8, 12)
+HALVED = 12
+HOLE = slice(13, 17)
+BOX = slice(17, 21)
+SHARE, TARGET_SHARE, PLACE = 21, 22, 23
+_WIDTH = 24
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What is done to the n samples of a batch, and to the partners that m of them are mixed with.
+    """What is done to the n samples of a batch, and to the partners of the m of them that are mixed.
 
     Attributes:
-        samples: numbers of the images needed, int64 (n + m,): the samples', then the partners' of the mixed ones.
+        samples: numbers of the samples whose images are needed, int64 (n + m,): those of the batch, then the partners.
         partners: number of each sample's partner, int64 (n,); its own where it is not mixed.
-        octaves: how often each image is halved before it is sampled, int64 (n + m,), on the host.
-        table: float32 (n + m, `WIDTH`), on the device: for each image the columns below.
+        halved: how often each image is halved before it is sampled, int64 (n + m,), on the host.
+        table: all numbers, float32 (n + m, 24), on the device.
     """
 
     samples: NDArray[np.int64]
     partners: NDArray[np.int64]
-    octaves: NDArray[np.int64]
+    halved: NDArray[np.int64]
     table: Tensor
 
     def to(self, device: torch.device) -> Draw:
-        """The same with its table on the device; one copy, which the host does not wait for."""
+        """The same with the table on the device: one copy, which the host does not wait for."""
         if device.type == "cpu":
             return self
         table = self.table.pin_memory() if device.type == "cuda" else self.table
         return replace(self, table=table.to(device, non_blocking=True))
 
+    @property
+    def n(self) -> int:
+        """Samples of the batch."""
+        return len(self.partners)
 
-MATRIX = slice(0, 6)
-"""Rows of the affine map from output to input, in coordinates from -1 to 1."""
-MIRRORED = slice(6, 8)
-"""1 where the image is mirrored left to right, top to bottom."""
-BRIGHTNESS, CONTRAST, SATURATION, HUE, OCTAVES = range(8, 13)
-"""Factors around 1, the turn of the hue around 0, and halvings before sampling."""
-HOLE = slice(13, 17)
-"""Left, top, right, bottom of the square cut out, in pixels of the output; right and bottom are beyond it."""
-BOX = slice(17, 21)
-"""The same of cutmix's box, which shows the partner."""
-SHARE, PARTNER, TARGET_SHARE = range(21, 24)
-"""The sample's own share of the blend by mixup; its partner's place among the images; its share of the target."""
-WIDTH = 24
+    @property
+    def own(self) -> Tensor:
+        """The table's rows of the batch's samples, without the partners'."""
+        return self.table[: self.n]
 
 
-def draw(
+def make_draw(
     strengths: AugmentStrengths,
     seed: int,
     epoch: int,
     samples: NDArray[np.int64],
     ids: NDArray[np.int64],
-    size: int,
-    side: int,
+    sides: tuple[int, int],
 ) -> Draw:
-    """Draw what is done to each sample.
+    """Draw what is done to some samples.
 
     Args:
         strengths: how strongly images are changed.
         seed: the derived seed of this fold's augmentation.
         epoch: the epoch.
-        samples: numbers of the samples, counted from 0, shape (n,).
-        ids: what the random numbers belong to, for every training sample, shape (n_samples,).
-        size: side in pixels of the model's input.
-        side: side in pixels of the decoded images.
+        samples: numbers of the samples, counted from 0, int64 (n,).
+        ids: what the random numbers of each training sample belong to, int64 (n_samples,).
+        sides: in pixels, of the decoded images and of the model's input.
     """
+    decoded, size = sides
     uniforms = sample_uniforms(seed, epoch, ids[samples], len(Column))
-    mixing = Mixing.draw(strengths, uniforms[:, Column.MIX :], samples, len(ids), size)
-    if len(mixing.images) > len(samples):
-        added = sample_uniforms(seed, epoch, ids[mixing.images[len(samples) :]], len(Column))
-        uniforms = np.concatenate([uniforms, added])
-    table = np.zeros((len(uniforms), WIDTH))
-    table[:, MATRIX] = matrices(strengths, uniforms[:, Column.ANGLE : Column.MIX])
-    table[:, MIRRORED] = uniforms[:, [Column.HFLIP, Column.VFLIP]] < [strengths.hflip, strengths.vflip]
-    halvings = octaves(table[:, MATRIX], side / size)
-    table[:, OCTAVES] = halvings
-    _draw_colours(table, strengths, uniforms)
-    table[:, HOLE] = _holes(strengths, uniforms, size)
-    table[: len(samples), BOX] = mixing.boxes
-    table[: len(samples), SHARE] = mixing.shares
-    table[: len(samples), PARTNER] = mixing.places
-    table[: len(samples), TARGET_SHARE] = mixing.target_shares
-    return Draw(mixing.images, mixing.partners, halvings, torch.from_numpy(table.astype(np.float32)))
+    mixing = draw_mixing(strengths, uniforms, samples, len(ids), size)
+    n, needed = len(samples), np.concatenate([samples, mixing.partners[mixing.mixed]])
+    if len(needed) > n:
+        uniforms = np.concatenate([uniforms, sample_uniforms(seed, epoch, ids[needed[n:]], len(Column))])
+    table = np.zeros((len(needed), _WIDTH))
+    table[:, AFFINE] = affine_rows(strengths, uniforms)
+    table[:, FLIPS] = mirrored(strengths, uniforms)
+    table[:, COLOURS] = colour_changes(strengths, uniforms)
+    table[:, HOLE] = holes(strengths, uniforms, size)
+    halved = halvings(table[:, AFFINE], decoded / size)
+    table[:, HALVED] = halved
+    table[:n, BOX] = mixing.boxes
+    table[:n, SHARE] = mixing.shares
+    table[:n, TARGET_SHARE] = mixing.target_shares
+    # A partner's image stands behind the batch's own, in the order of the samples that are mixed.
+    table[:n, PLACE] = np.where(mixing.mixed, n - 1 + np.cumsum(mixing.mixed), np.arange(n))
+    return Draw(needed, mixing.partners, halved, torch.from_numpy(table.astype(np.float32)))

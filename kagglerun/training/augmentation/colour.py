@@ -1,0 +1,90 @@
+"""Brightness, contrast, saturation and hue, each as torchvision's functions of the same name do them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kagglerun.config.augment import AugmentStrengths
+from kagglerun.training.augmentation.uniforms import Column, Floats, either_way
+
+_LUMA = (0.2989, 0.587, 0.114)
+"""Weights of red, green and blue in grey, as torchvision has them."""
+
+
+def colour_changes(strengths: AugmentStrengths, uniforms: Floats) -> Floats:
+    """Factors of brightness, contrast and saturation, and the turn of the hue: float64 (n, 4)."""
+    return np.stack(
+        [
+            1 + either_way(uniforms, Column.BRIGHTNESS, strengths.brightness),
+            1 + either_way(uniforms, Column.CONTRAST, strengths.contrast),
+            1 + either_way(uniforms, Column.SATURATION, strengths.saturation),
+            either_way(uniforms, Column.HUE, strengths.hue),
+        ],
+        axis=1,
+    )
+
+
+def recolour(images: Tensor, changes: Tensor, strengths: AugmentStrengths) -> Tensor:
+    """Change the colours in place.
+
+    Args:
+        images: float32 in [0, 1], (n, 3, height, width).
+        changes: see `colour_changes`, float32 (n, 4).
+        strengths: an operation whose strength is zero is left out.
+
+    Returns:
+        `images`, in [0, 1].
+    """
+    brightness, contrast, saturation, hue = (changes[:, place].view(-1, 1, 1, 1) for place in range(4))
+    if strengths.brightness:
+        images.mul_(brightness).clamp_(0, 1)
+    if strengths.contrast:
+        grey = _mean(_grey(images))
+        images.mul_(contrast).add_(grey.mul_(1 - contrast)).clamp_(0, 1)
+    if strengths.saturation:
+        grey = _grey(images)
+        images.mul_(saturation).add_(grey.mul_(1 - saturation)).clamp_(0, 1)
+    if strengths.hue:
+        _turn_hue(images, hue)
+    return images
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(n, 1, height, width)."""
+    red, green, blue = (images[:, channel : channel + 1] for channel in range(3))
+    return red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]
+
+
+def _mean(grey: Tensor) -> Tensor:
+    """Mean of each image, (n, 1, 1, 1), summed in halves.
+
+    A reduction may add in an order that depends on the number of images or threads; additions of halves cannot.
+    """
+    n, pixels = len(grey), grey[0].numel()
+    rest = grey.reshape(n, pixels)
+    while (length := rest.shape[1]) > 1:
+        half = length // 2
+        folded = rest[:, :half] + rest[:, half : 2 * half]
+        rest = torch.cat([folded, rest[:, -1:]], dim=1) if length % 2 else folded
+    return (rest / pixels).view(n, 1, 1, 1)
+
+
+def _turn_hue(images: Tensor, turn: Tensor) -> None:
+    """Turn the hue of HSV, in place; value and saturation stay.
+
+    With the least and the largest of the three colours, and the hue h from 0 to 6, the colours of a hue are
+    least + (largest - least) * clip(|h - 3| - 1), clip(2 - |h - 2|), clip(2 - |h - 4|), which needs no cases.
+    """
+    red, green, blue = (images[:, channel : channel + 1] for channel in range(3))
+    largest = torch.maximum(torch.maximum(red, green), blue)
+    least = torch.minimum(torch.minimum(red, green), blue)
+    chroma = largest - least
+    divisor = chroma + (chroma == 0)
+    of_green_or_blue = torch.where(largest == green, (blue - red) / divisor + 2, (red - green) / divisor + 4)
+    hue = torch.where(largest == red, (green - blue) / divisor, of_green_or_blue).add_(turn * 6)
+    hue.sub_(torch.floor(hue / 6).mul_(6))
+    for channel, (centre, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
+        share = (hue - centre).abs_().mul_(sign).add_(offset).clamp_(0, 1)
+        images[:, channel : channel + 1] = share.mul_(chroma).add_(least)
