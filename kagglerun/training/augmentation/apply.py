@@ -105,7 +105,7 @@ class Augmentation:
         step = self._piece(images)
         for start in range(0, len(images), step):
             part = resize(_in_unit_range(images[start : start + step]), self.size)
-            made[start : start + step] = self._normalised(part.flip(3) if mirrored else part)
+            made[start : start + step] = self.normalised(part.flip(3) if mirrored else part)
         return made
 
     def mix(self, images: Tensor, draw: Draw) -> Tensor:
@@ -148,12 +148,12 @@ class Augmentation:
             unit = resize(unit, self.size)
             if strengths.hflip or strengths.vflip:
                 unit = mirror(unit, table[:, FLIPS])
-        made = self._normalised(recolour(unit, table[:, COLOURS], strengths))
+        made = self.normalised(recolour(unit, table[:, COLOURS], strengths))
         # Zero is the mean colour now.
         return made.masked_fill_(inside(table[:, HOLE], self.size), 0.0) if strengths.cutout else made
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        """In place."""
+    def normalised(self, images: Tensor) -> Tensor:
+        """Colours in [0, 1], float32 (n, 3, height, width), to what the model expects; in place."""
         return images.sub_(_on(images.device, self.mean)).div_(_on(images.device, self.std))
 
     def _output(self, images: Tensor) -> Tensor:
