@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,8 @@ class ModelInput:
         test_images: one file a test row, or None.
         content: digest of the competition's files.
         cache: folder for what can be made again.
+        cache_bytes: most that decoded images may take there; None leaves it to the size of the disk.
+        transforms: makes a training image of a PIL image, in place of our augmentation; see `CompetitionHooks`.
     """
 
     task: Task
@@ -45,6 +47,8 @@ class ModelInput:
     test_images: tuple[Path, ...] | None
     content: str
     cache: Path
+    cache_bytes: int | None = None
+    transforms: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class FoldContext:
         paths: where weights and checkpoints go.
         report: (step, values) after each epoch or tree.
         should_stop: asked often; True ends the training at once.
+        trainer: what trains a network in place of `kagglerun.training.loop.fit`, e.g. to measure; None for that.
     """
 
     config: Config
@@ -74,6 +79,7 @@ class FoldContext:
     paths: FoldPaths
     report: Callable[[int, dict[str, float]], None]
     should_stop: Callable[[dict[str, float]], bool]
+    trainer: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True)

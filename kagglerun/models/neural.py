@@ -57,7 +57,8 @@ def fit_neural(
     team = current_team()
     checkpoints = Checkpoints(context.paths.checkpoints, writes=team.is_first)
     settings = FitSettings(config.training, config.optimizer, config.schedule)
-    result = fit(task, settings, checkpoints, context.report, context.should_stop)
+    train_fold = context.trainer or fit
+    result = train_fold(task, settings, checkpoints, context.report, context.should_stop)
     if team.is_first:
         save_weights(result.model, context.paths.weights)
     return result
@@ -68,6 +69,7 @@ def predict_neural(context: FoldContext, head: Head, model: nn.Module, batches: 
     training = context.config.training
     device = resolve_device(training.device)
     precision = Precision.resolve(training.precision, device)
-    logits = predict_logits(model, batches, training.eval_size, precision, current_team())
+    with precision.float32_math():
+        logits = predict_logits(model, batches, training.eval_size, precision, current_team())
     predictions: NDArray[np.float64] = head.activate(logits.double()).numpy()
     return predictions

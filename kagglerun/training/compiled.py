@@ -33,8 +33,8 @@ def compiled(
 
     Args:
         model: the network, on its device; DDP around it is fine.
-        mode: "off" gives the model itself; "inductor" fuses kernels; "cudagraphs" replays a recorded step, which
-            pays for small networks. On a CPU cudagraphs means off.
+        mode: "off" gives the model itself, as does an "auto" that nobody settled; "inductor" fuses kernels;
+            "cudagraphs" replays a recorded step, which pays for small networks. On a CPU cudagraphs means off.
         device: where the model is.
         batch_size: samples of a full forward pass; None compiles for the first size that comes.
         accumulates: gradients of several forward passes are added before an update.
@@ -42,7 +42,7 @@ def compiled(
     Raises:
         TrainingError: (from the call) there is no compiler, or it cannot compile this network.
     """
-    if mode == "off" or (mode == "cudagraphs" and device.type != "cuda"):
+    if mode in ("off", "auto") or (mode == "cudagraphs" and device.type != "cuda"):
         return model
     _quiet_logs()
     # A process that compiles many folds would reach the compiler's limit of variants and then run uncompiled.

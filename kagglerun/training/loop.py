@@ -22,6 +22,7 @@ from kagglerun.errors import NonFiniteLoss, TrainingError
 from kagglerun.training.batches import Batches
 from kagglerun.training.batching import cut, split_epoch, updates_per_epoch
 from kagglerun.training.checkpoint import Checkpoints
+from kagglerun.training.compiled import compiled
 from kagglerun.training.distributed import Team, current_team
 from kagglerun.training.ema import WeightAverage
 from kagglerun.training.memory import Shortage, TeamOutOfMemory, forget_shortage, read_shortage, write_shortage
@@ -137,9 +138,11 @@ class _Training:
         self.team: Team = current_team()
         self.precision = Precision.resolve(self.config.precision, device)
         self.state = _start(task, settings, device, self.precision, checkpoints)
+        full = min(self.micro_batch, self.config.step_size * self.config.accumulate)
+        adds_up = full < self.config.step_size * self.config.accumulate
         self.stepper = Stepper(
             self.state,
-            self.team.wrap(self.state.model),
+            compiled(self.team.wrap(self.state.model), self.config.compile, device, full, adds_up),
             task.loss,
             settings,
             self.precision,
@@ -156,22 +159,26 @@ class _Training:
 
     def run(self, report: Report, should_stop: ShouldStop) -> None:
         """Train until the epochs are done or early stopping ends it."""
+        try:
+            with self.precision.float32_math():
+                self._run(report, should_stop)
+        finally:
+            self.checkpoints.wait()
+
+    def _run(self, report: Report, should_stop: ShouldStop) -> None:
         state, config = self.state, self.config
         if self.team.size > 1:
             self._warm_up()
-        try:
-            while state.epoch < config.epochs and not state.stopped_early:
-                self._train_epoch(should_stop)
-                values = self._evaluate()
-                _remember_best(self.task, config, state, values)
-                state.history.append(values)
-                report(state.epoch, values)
-                state.next_epoch()
-                is_over = state.epoch == config.epochs or state.stopped_early
-                if is_over or state.epoch % config.checkpoint_epochs == 0:
-                    self._save_soon()
-        finally:
-            self.checkpoints.wait()
+        while state.epoch < config.epochs and not state.stopped_early:
+            self._train_epoch(should_stop)
+            values = self._evaluate()
+            _remember_best(self.task, config, state, values)
+            state.history.append(values)
+            report(state.epoch, values)
+            state.next_epoch()
+            is_over = state.epoch == config.epochs or state.stopped_early
+            if is_over or state.epoch % config.checkpoint_epochs == 0:
+                self._save_soon()
 
     def result(self) -> FitResult:
         """The trained model with the weights that are kept."""

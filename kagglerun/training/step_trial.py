@@ -80,17 +80,10 @@ class StepTrial:
     ) -> None:
         training = settings.training.model_copy(update={"batch_size": size, "compile": mode, "accumulate": 1})
         self._device, self._size = device, size
-        precision = Precision.resolve(training.precision, device)
-        seed_torch(0, "trial")
-        self.model = model = workload.build().to(device).train()
-        self._state = TrainState(
-            model=model,
-            optimizer=build_optimizer(model, settings.optimizer),
-            scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_loss),
-            average=WeightAverage(model, training.ema) if training.ema else None,
-            loss_sum=torch.zeros((), dtype=torch.float64, device=device),
-        )
-        forward = compiled(model, mode, device, size)
+        self._precision = precision = Precision.resolve(training.precision, device)
+        self._state = fresh_state(workload.build, replace(settings, training=training), device, precision)
+        self.model = self._state.model.train()
+        forward = compiled(self.model, mode, device, size)
         own = replace(settings, training=training)
         self._stepper = Stepper(
             self._state, forward, workload.loss, own, precision, Team(), Randomness(0, 0), updates_per_epoch=1000
@@ -98,27 +91,40 @@ class StepTrial:
         self._batch = workload.batch(size, device)
         self._samples: Samples = np.arange(size, dtype=np.int64)
 
-    def update(self) -> None:
-        """One update, on a GPU only begun."""
-        self._stepper.update(self._samples, [self._samples], iter([self._batch]))
-
     def cost(self, seconds: float = _MEASURED_SECONDS) -> Cost:
         """Seconds until it runs at its speed, and of an update then, measured for about so many seconds."""
         began = time.perf_counter()
-        self._updates(_WARM_UPDATES)
+        self.updates(_WARM_UPDATES)
         start = time.perf_counter() - began
-        one = self._updates(2) / 2
+        one = self.updates(2) / 2
         count = max(3, min(1000, round(seconds / one)))
-        each = self._updates(count) / count
+        each = self.updates(count) / count
         return Cost(max(0.0, start - _WARM_UPDATES * each), each)
 
-    def _updates(self, count: int) -> float:
+    def updates(self, count: int) -> float:
+        """Make so many updates, the device waited for; their seconds."""
         began = time.perf_counter()
-        for _ in range(count):
-            self.update()
+        with self._precision.float32_math():
+            for _ in range(count):
+                self._stepper.update(self._samples, [self._samples], iter([self._batch]))
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter() - began
+
+
+def fresh_state(
+    build: Callable[[], nn.Module], settings: FitSettings, device: torch.device, precision: Precision
+) -> TrainState:
+    """A network at its start, with optimizer, scaler and average as a run has them."""
+    seed_torch(0, "trial")
+    model = build().to(device)
+    return TrainState(
+        model=model,
+        optimizer=build_optimizer(model, settings.optimizer),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision.scales_loss),
+        average=WeightAverage(model, settings.training.ema) if settings.training.ema else None,
+        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+    )
 
 
 def release(device: torch.device) -> None:

@@ -160,7 +160,8 @@ def peak_bytes(workload: Workload, settings: FitSettings, device: torch.device, 
     torch.cuda.reset_peak_memory_stats(device)
     try:
         with deterministic_algorithms(settings.training.deterministic):
-            _two_updates(workload, settings, device, size)
+            # The second update has the optimizer's state as well.
+            StepTrial(workload, settings, device, size).updates(2)
         return int(torch.cuda.max_memory_reserved(device))
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -168,14 +169,6 @@ def peak_bytes(workload: Workload, settings: FitSettings, device: torch.device, 
         return None
     finally:
         release(device)
-
-
-def _two_updates(workload: Workload, settings: FitSettings, device: torch.device, size: int) -> None:
-    """The second update has the optimizer's state as well."""
-    trial = StepTrial(workload, settings, device, size)
-    trial.update()
-    trial.update()
-    torch.cuda.synchronize(device)
 
 
 def cpu_bytes(workload: Workload) -> tuple[int, int]:
