@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -77,6 +77,24 @@ class CompetitionHooks:
     def dataset(self, data: ModelInput) -> ModelInput:
         """Change what the model sees, e.g. its image files. Training rows must stay in number and order."""
         return data
+
+    def transforms(self, image_size: int) -> Callable[[Any], Any] | None:
+        """Torchvision transforms (or any function) for training images, in place of the config's augmentation.
+
+            def transforms(self, image_size):
+                from torchvision.transforms import v2
+                return v2.Compose([v2.RandomResizedCrop(image_size), v2.TrivialAugmentWide(), v2.PILToTensor()])
+
+        The function gets each image of an epoch as an RGB PIL image of the side `model.cache_size` (more than
+        `image_size` leaves detail to crops), and gives a tensor (3, image_size, image_size), uint8 or float in
+        [0, 1]. Normalize stays out: all images are normalised as the model expects. Mixup and cutmix still apply
+        where the config has them; validation and test images are resized only.
+
+        It runs on the CPU, in `training.loader_workers` processes. Before each image the generators of Python, NumPy
+        and torch are seeded from (seed, epoch, row), so that its result does not depend on processes, batches or
+        resumes; it must draw from these and keep nothing from one image to the next.
+        """
+        return None
 
     def model(self) -> ModelFamily | None:
         """A model family in place of the config's; None for the config's.

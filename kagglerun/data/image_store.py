@@ -126,7 +126,7 @@ class ImageFiles:
     """
 
     def __init__(self, paths: Sequence[Path], side: int, threads: int) -> None:
-        self._paths, self.side, self.threads = paths, side, threads
+        self._paths, self.side, self._threads = paths, side, threads
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -137,7 +137,11 @@ class ImageFiles:
         Raises:
             DataError: a file is not an image; the message names it.
         """
-        decode_into([self._paths[row] for row in rows], out, self.threads)
+        decode_into([self._paths[row] for row in rows], out, self._threads)
+
+    def in_one_thread(self) -> ImageFiles:
+        """The same, for a process that is one of several."""
+        return ImageFiles(self._paths, self.side, threads=1)
 
     def close(self) -> None:
         """Nothing is held."""

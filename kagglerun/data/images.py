@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from numpy.typing import NDArray
 
 from kagglerun.data.image_cache import ImageCache
 from kagglerun.data.image_decoding import decoding_threads, image_size, not_an_image
@@ -43,14 +42,6 @@ def open_images(
     if not keep:
         return ImageFiles(paths, side, decoding_threads())
     return ImageCache(cache, limit_bytes).open(_digest(paths, side, cache, content), paths, side)
-
-
-def decoded_images(paths: Sequence[Path], size: int, cache: Path, content: str) -> NDArray[np.uint8]:
-    """All images at once, uint8 (n, size, size, 3), memory-mapped; see `open_images`."""
-    open_images(paths, size, cache, content).close()
-    store = cache / f"images-{size}-{_digest(paths, size, cache, content)}.npy"
-    pixels: NDArray[np.uint8] = np.load(store, mmap_mode="r")
-    return pixels
 
 
 def typical_side(paths: Sequence[Path]) -> int:

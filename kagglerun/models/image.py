@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
+from kagglerun.config.card import Task
 from kagglerun.config.schema import ImageModelConfig
-from kagglerun.data.images import decoded_images, typical_side
+from kagglerun.data.image_store import ImageSource
+from kagglerun.data.images import open_images, typical_side
 from kagglerun.errors import DataError, TrainingError, unknown_name
 from kagglerun.models.base import FoldContext, FoldOutcome, families
+from kagglerun.models.image_batches import ImageBatches, ImageSupply, keep_on_device
 from kagglerun.models.neural import fit_neural, make_head, predict_neural
 from kagglerun.models.weights import load_weights
 from kagglerun.randomness import derive
-from kagglerun.training.augment import AUGMENTATIONS, Augmentation, augment
-from kagglerun.training.batches import Batch, Samples
+from kagglerun.training.augmentation import Augmentation
 from kagglerun.training.precision import resolve_device
 from kagglerun.training.seed import deterministic_algorithms
 
@@ -54,7 +56,8 @@ def resolve_image_model(config: ImageModelConfig, images: tuple[Path, ...]) -> I
     if pretrained is None:
         pretrained = config.weights is None and size > _SMALL_IMAGE_PIXELS
     weights = config.weights.expanduser().resolve() if config.weights else None
-    return config.model_copy(update={"name": name, "image_size": size, "pretrained": pretrained, "weights": weights})
+    sizes = {"image_size": size, "cache_size": config.cache_size or size}
+    return config.model_copy(update={"name": name, **sizes, "pretrained": pretrained, "weights": weights})
 
 
 def build_image_model(config: ImageModelConfig, n_outputs: int) -> nn.Module:
@@ -100,61 +103,6 @@ class Normalisation:
         return cls(tuple(settings.mean), tuple(settings.std)) if settings else cls((0.5,) * 3, (0.5,) * 3)
 
 
-class ImageBatches:
-    """Images of some rows, augmented and normalised on the device.
-
-    Args:
-        pixels: uint8, shape (n, size, size, 3).
-        rows: the rows in question; sample i is image rows[i].
-        targets: tensor with one entry a sample, or None.
-        device: where tensors go.
-        normalisation: colours the model expects.
-        augmentation: how strongly training images are changed.
-        seed: derived seed of the augmentation.
-        mirrored: mirror every image (for test-time augmentation).
-    """
-
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8],
-        rows: NDArray[np.int64],
-        targets: Tensor | None,
-        device: torch.device,
-        normalisation: Normalisation,
-        augmentation: Augmentation = AUGMENTATIONS["none"],
-        seed: int = 0,
-        mirrored: bool = False,
-    ) -> None:
-        self._pixels, self._rows, self._device = pixels, rows, device
-        self._targets = targets.to(device) if targets is not None else None
-        self._mean = torch.tensor(normalisation.mean, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(normalisation.std, device=device).view(1, 3, 1, 1)
-        self._augmentation, self._seed, self._mirrored = augmentation, seed, mirrored
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def stream(self, parts: Sequence[Samples], epoch: int | None) -> Generator[Batch]:
-        """Images, float32 (n, 3, size, size) in channels-last memory."""
-        for samples in parts:
-            own = torch.from_numpy(samples).to(self._device)
-            yield Batch((self._load(samples, epoch),), self._targets[own] if self._targets is not None else None)
-
-    def targets(self) -> Tensor:
-        """Targets as the loss wants them, on the CPU."""
-        assert self._targets is not None, "these rows have no targets"
-        return self._targets.cpu()
-
-    def _load(self, samples: Samples, epoch: int | None) -> Tensor:
-        rows = self._rows[samples]
-        images = torch.from_numpy(self._pixels[rows]).to(self._device).permute(0, 3, 1, 2).float() / 255
-        if epoch is not None:
-            images = augment(images, self._augmentation, self._seed, epoch, rows)
-        if self._mirrored:
-            images = images.flip(3)
-        return ((images - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
-
-
 class ImageFamily:
     """A timm model on our own training engine."""
 
@@ -169,54 +117,79 @@ def _fit_images(context: FoldContext) -> FoldOutcome:
     config, data = context.config, context.data
     model_config = config.model
     assert isinstance(model_config, ImageModelConfig)
-    train_pixels, test_pixels = _pixels(context, model_config)
-    device = resolve_device(config.training.device)
-    normalisation = Normalisation.of(model_config.name)
     head = make_head(context)
+    augmentation = _augmentation(context, model_config)
+    with closing(_open(context, "train")) as train_images, closing(_open(context, "test")) as test_images:
+        device = resolve_device(config.training.device)
+        kept = keep_on_device(train_images, device, config.training.data_on_gpu)
+        train = ImageSupply(train_images, device, kept, config.training.loader_workers, data.transforms)
+        test = ImageSupply(test_images, device, workers=config.training.loader_workers)
 
-    def labelled(rows: NDArray[np.int64], **options: Any) -> ImageBatches:
-        return ImageBatches(train_pixels, rows, head.tensor(data.targets[rows]), device, normalisation, **options)
+        def labelled(rows: NDArray[np.int64]) -> ImageBatches:
+            n_classes = data.n_outputs if data.task == Task.MULTICLASS else None
+            return ImageBatches(train, rows, head.tensor(data.targets[rows]), augmentation, n_classes)
 
-    result = fit_neural(
-        context,
-        head,
-        build=lambda: build_image_model(model_config, data.n_outputs).to(memory_format=torch.channels_last),
-        train=labelled(
-            context.train_rows,
-            augmentation=AUGMENTATIONS[config.training.augment.preset],
-            seed=derive(config.seed, "augment", context.fold),
-        ),
-        valid=labelled(context.valid_rows),
+        result = fit_neural(
+            context,
+            head,
+            build=lambda: build_image_model(model_config, data.n_outputs).to(memory_format=torch.channels_last),
+            train=labelled(context.train_rows),
+            valid=labelled(context.valid_rows),
+        )
+
+        def predict(supply: ImageSupply, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            """The mean over the views of test-time augmentation."""
+            views = (False, True) if model_config.tta == "hflip" else (False,)
+            batches = (ImageBatches(supply, rows, None, augmentation, mirrored=view) for view in views)
+            of_views = [predict_neural(context, head, result.model, seen) for seen in batches]
+            mean: NDArray[np.float64] = np.mean(of_views, axis=0)
+            return mean
+
+        return FoldOutcome(
+            valid=predict(train, context.valid_rows),
+            test=predict(test, np.arange(len(test_images), dtype=np.int64)),
+            history=result.history,
+            best_step=result.best_epoch,
+            notes=result.notes,
+        )
+
+
+def _augmentation(context: FoldContext, model: ImageModelConfig) -> Augmentation:
+    side, size = _sides(model)
+    colours = Normalisation.of(model.name)
+    return Augmentation(
+        context.config.training.augment,
+        seed=derive(context.config.seed, "augment", context.fold),
+        side=side,
+        size=size,
+        mean=colours.mean,
+        std=colours.std,
     )
 
-    def predict(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The mean over the views of test-time augmentation."""
-        views = (False, True) if model_config.tta == "hflip" else (False,)
-        batches = (ImageBatches(pixels, rows, None, device, normalisation, mirrored=view) for view in views)
-        mean: NDArray[np.float64] = np.mean([predict_neural(context, head, result.model, b) for b in batches], axis=0)
-        return mean
 
-    return FoldOutcome(
-        valid=predict(train_pixels, context.valid_rows),
-        test=predict(test_pixels, np.arange(len(test_pixels), dtype=np.int64)),
-        history=result.history,
-        best_step=result.best_epoch,
-        notes=result.notes,
-    )
+def _sides(model: ImageModelConfig) -> tuple[int, int]:
+    """Of the decoded images and of the model's input, in pixels."""
+    assert model.image_size is not None, "the image size is filled in when the config is resolved"
+    return model.cache_size or model.image_size, model.image_size
 
 
-def _pixels(context: FoldContext, config: ImageModelConfig) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    data = context.data
-    if data.train_images is None or data.test_images is None:
+def _open(context: FoldContext, part: Literal["train", "test"]) -> ImageSource:
+    """The decoded images of the training or the test rows."""
+    data, model = context.data, context.config.model
+    paths = data.train_images if part == "train" else data.test_images
+    if paths is None:
         raise DataError(
             "this competition's card names no images, so model.kind 'image' cannot be used",
             hint="model.kind=auto, or fill in files.train_files and files.test_files in the card",
         )
-    size = config.image_size
-    assert size is not None, "the image size is filled in when the config is resolved"
-    return (
-        decoded_images(data.train_images, size, data.cache, data.content),
-        decoded_images(data.test_images, size, data.cache, data.content),
+    assert isinstance(model, ImageModelConfig)
+    return open_images(
+        paths,
+        _sides(model)[0],
+        data.cache,
+        data.content,
+        keep=context.config.training.image_cache,
+        limit_bytes=data.cache_bytes,
     )
 
 

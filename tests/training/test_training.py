@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
 from kagglerun.errors import CheckpointUnreadable, ConfigError, NonFiniteLoss
 from kagglerun.files import sha256_of_file, write_json
-from kagglerun.training.augment import AUGMENTATIONS, Augmentation, augment
 from kagglerun.training.batches import Batch
 from kagglerun.training.batching import split_epoch, updates_per_epoch
 from kagglerun.training.checkpoint import Checkpoints, Snapshot
@@ -245,22 +244,6 @@ def test_sample_order_is_a_permutation_of_its_epoch() -> None:
     first, again, other = sample_order(1, 0, 0, 100), sample_order(1, 0, 0, 100), sample_order(1, 0, 1, 100)
     assert (first == again).all() and (first != other).any()
     assert sorted(first) == list(range(100))
-
-
-@pytest.mark.parametrize("name", list(AUGMENTATIONS))
-def test_augmentation_of_a_sample_does_not_depend_on_its_batch(name: str) -> None:
-    images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    samples = np.array([3, 9, 4, 1, 0, 77], dtype=np.int64)
-    together = augment(images, AUGMENTATIONS[name], 5, 2, samples)
-    alone = augment(images[4:5], AUGMENTATIONS[name], 5, 2, samples[4:5])
-    assert torch.allclose(together[4:5], alone, atol=1e-6)
-    assert together.shape == images.shape and float(together.min()) >= 0 and float(together.max()) <= 1
-
-
-def test_a_certain_flip_mirrors_the_image() -> None:
-    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    flipped = augment(images, Augmentation(flip=1.0), 5, 0, np.array([0, 1], dtype=np.int64))
-    assert torch.allclose(flipped, images.flip(3), atol=1e-5)
 
 
 def test_precision_auto_is_fp32_on_a_cpu_and_fp16_there_is_refused() -> None:
