@@ -66,7 +66,7 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
     metric = _check_scoring(paths, data, hooks)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
     seed = config.seed if config.cv.seed is None else config.cv.seed
-    threads = config.training.cpu_threads or max(1, _cores() // config.sweep.workers)
+    threads = config.training.cpu_threads or max(1, _cores() // (config.sweep.workers * config.training.gpus))
     filled = config.model_copy(
         update={
             "competition": slug,
