@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from kagglerun.config.schema import Config
-from kagglerun.errors import ConfigError
 from kagglerun.experiment.fold import FoldResult, read_fold
 from kagglerun.experiment.fold_processes import FoldProcesses, OutOfMemory
-from kagglerun.jobs.child import visible_devices
+from kagglerun.experiment.gpus import require_gpus
 from kagglerun.workspace import RunPaths, Workspace
 
 if TYPE_CHECKING:
@@ -19,42 +16,6 @@ if TYPE_CHECKING:
     from kagglerun.tracking import Tracker
 
 _MOST_RESTARTS = 16
-_FOLDS_ON_A_CPU = 2
-
-
-def fold_processes_for(config: Config, cores: int) -> int:
-    """How many folds are trained at once where the user does not say it: one a GPU, on a CPU two or more.
-
-    Args:
-        config: the resolved config.
-        cores: of this machine.
-    """
-    gpus = len(visible_devices()) if config.training.device != "cpu" else 0
-    if gpus and torch.cuda.is_available():
-        return gpus
-    return max(_FOLDS_ON_A_CPU, cores // (config.training.cpu_threads or 1))
-
-
-def require_gpus(config: Config) -> None:
-    """Check that `training.gpus` processes can be had.
-
-    Raises:
-        ConfigError: they cannot.
-    """
-    training, wanted = config.training, config.training.gpus
-    if wanted == 1:
-        return
-    if config.model.kind == "tabular_boosting":
-        raise ConfigError(
-            f"training.gpus is {wanted}, but model.kind 'tabular_boosting' trains in one process",
-            hint="training.gpus=1; folds side by side: kagglerun train ... --folds-parallel",
-        )
-    found = torch.cuda.device_count() if training.device != "cpu" else wanted
-    if found < wanted:
-        raise ConfigError(
-            f"training.gpus is {wanted}, but this machine shows {found} GPU{'s' * (found != 1)}",
-            hint=f"training.gpus={max(1, found)}; {wanted} processes on the CPU: training.device=cpu",
-        )
 
 
 def train_in_processes(

@@ -7,9 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from kagglerun.config.schema import Config, TrainingConfig
+from kagglerun.experiment.gpus import require_gpus
 from kagglerun.metrics import Metric
 from kagglerun.models.base import ModelInput
 from kagglerun.models.workload import make_workload
+from kagglerun.training.batching import settle_update
 from kagglerun.training.precision import Precision, resolve_device
 from kagglerun.training.step import FitSettings
 from kagglerun.training.step_trial import Workload
@@ -25,7 +27,7 @@ Tell = Callable[[str], None]
 def settle(
     config: Config, data: Callable[[], ModelInput] | None, metric: Metric, measurements: Path, tell: Tell
 ) -> Config:
-    """The config with precision, batch_size and compile filled in.
+    """The config with precision, batch_size, effective_batch or accumulate, and compile filled in.
 
     Args:
         config: the config, its model section resolved.
@@ -35,11 +37,13 @@ def settle(
         tell: is told the settled values and why, in one line.
 
     Raises:
-        ConfigError: the device or the precision cannot be had here.
+        ConfigError: the device, the precision or the GPUs cannot be had here, or effective_batch does not fit.
         TrainingError: not even the smallest step fits the GPU.
     """
     settling = _Settling(config, data, metric, measurements)
-    told = [*settling.precision(), *settling.batch_size(), *settling.compile()]
+    told = [*settling.precision(), *settling.batch_size()]
+    settling.update()
+    told += settling.compile()
     if told:
         tell("   ".join(told))
     return config.model_copy(update={"training": settling.training})
@@ -70,6 +74,13 @@ class _Settling:
         answer = find_batch_size(self._workload, self._settings, self._device, self._folder)
         self._set(batch_size=answer.size)
         return [f"batch_size={answer.size} ({answer.why})"]
+
+    def update(self) -> None:
+        """accumulate follows from effective_batch; where a sweep varies what they follow from, both stay open."""
+        require_gpus(self._config)
+        varied = {"training.batch_size", "training.accumulate", "training.gpus", "training.effective_batch"}
+        if not varied & set(self._config.sweep.search):
+            self.training = settle_update(self.training)
 
     def compile(self) -> list[str]:
         if self.training.compile != "auto":

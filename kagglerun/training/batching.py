@@ -6,8 +6,49 @@ import math
 
 import numpy as np
 
-from kagglerun.config.schema import TrainingConfig
+from kagglerun.config.schema import OptimizerConfig, TrainingConfig
+from kagglerun.errors import ConfigError
 from kagglerun.training.batches import Samples
+from kagglerun.training.optim import peak_lr
+
+
+def settle_update(training: TrainingConfig) -> TrainingConfig:
+    """Fill in what of `accumulate` and `effective_batch` follows from the other.
+
+    Args:
+        training: with a settled batch_size.
+
+    Raises:
+        ConfigError: effective_batch is no multiple of batch_size x gpus, or contradicts accumulate.
+    """
+    step, wanted = training.step_size * training.gpus, training.effective_batch
+    if wanted is None:
+        return training.model_copy(update={"effective_batch": training.update_size})
+    said = f"training.effective_batch is {wanted}, batch_size {training.step_size}, gpus {training.gpus}"
+    if wanted % step:
+        nearest = max(1, round(wanted / step)) * step
+        raise ConfigError(
+            f"{said}: it must be a multiple of batch_size x gpus = {step}",
+            hint=f"training.effective_batch={nearest}, or another training.batch_size",
+        )
+    if training.accumulate not in (1, wanted // step):
+        raise ConfigError(
+            f"{said}, so accumulate must be {wanted // step}, not {training.accumulate}",
+            hint=f"leave training.accumulate out, or training.effective_batch={training.update_size}",
+        )
+    return training.model_copy(update={"accumulate": wanted // step})
+
+
+def describe_update(training: TrainingConfig, optimizer: OptimizerConfig) -> str:
+    """The samples of an update and its highest learning rate, for the user."""
+    parts = [f"{training.step_size} a step"]
+    parts += [f"{training.accumulate} steps"] if training.accumulate > 1 else []
+    parts += [f"{training.gpus} processes"] if training.gpus > 1 else []
+    product = f" ({' x '.join(parts)})" if len(parts) > 1 else ""
+    lr = f"lr {peak_lr(optimizer, training):.4g}"
+    if optimizer.lr_scaling != "none":
+        lr += f" ({optimizer.lr:g} for {optimizer.lr_batch}, {optimizer.lr_scaling})"
+    return f"effective batch {training.update_size}{product}, {lr}"
 
 
 def updates_per_epoch(n_samples: int, config: TrainingConfig) -> int:

@@ -1,0 +1,42 @@
+"""How many GPUs a config asks for, and how many there are."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from kagglerun.config.schema import Config
+from kagglerun.errors import ConfigError
+from kagglerun.jobs.child import visible_devices
+
+_FOLDS_ON_A_CPU = 2
+
+
+def fold_processes_for(config: Config) -> int:
+    """How many folds are trained at once where the user does not say it: one a GPU, on a CPU two or more."""
+    if config.training.device != "cpu" and torch.cuda.is_available():
+        return len(visible_devices())
+    return max(_FOLDS_ON_A_CPU, (os.cpu_count() or 1) // (config.training.cpu_threads or 1))
+
+
+def require_gpus(config: Config) -> None:
+    """Check that `training.gpus` processes can be had.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    training, wanted = config.training, config.training.gpus
+    if wanted == 1:
+        return
+    if config.model.kind == "tabular_boosting":
+        raise ConfigError(
+            f"training.gpus is {wanted}, but model.kind 'tabular_boosting' trains in one process",
+            hint="training.gpus=1; folds side by side: kagglerun train ... --folds-parallel",
+        )
+    found = torch.cuda.device_count() if training.device != "cpu" else wanted
+    if found < wanted:
+        raise ConfigError(
+            f"training.gpus is {wanted}, but this machine shows {found} GPU{'s' * (found != 1)}",
+            hint=f"training.gpus={max(1, found)}; {wanted} processes on the CPU: training.device=cpu",
+        )
