@@ -56,24 +56,6 @@ class CompetitionPaths:
 
 
 @dataclass(frozen=True)
-class FrozenCompetition(CompetitionPaths):
-    """A competition with the card and the hooks as a run's folder keeps them; its data is the competition's own.
-
-    Attributes:
-        card_folder: folder of the card.
-        hooks_folder: folder of the hooks.
-    """
-
-    card_folder: Path
-    hooks_folder: Path
-
-    card = Entry("competition.yaml", base="card_folder")
-    """The card as it was when the run began."""
-    hooks = Entry("hooks.py", base="hooks_folder")
-    """The hooks as they were when the run began."""
-
-
-@dataclass(frozen=True)
 class FoldPaths:
     """The files of one fold of a run."""
 

@@ -113,9 +113,9 @@ class Workspace:
         """The files of a run."""
         return RunPaths(self.runs / slug / run_id)
 
-    def reproduction(self, run: RunPaths) -> RunPaths:
-        """Where a run is made again to be compared; no command lists it."""
-        return RunPaths(self.reproductions / run.slug / run.run_id)
+    def reproduction(self, run: RunPaths) -> Workspace:
+        """The workspace in which a run is made again to be compared; no command lists what is in it."""
+        return Workspace(self.reproductions / run.slug / run.run_id)
 
     def job(self, job_id: str) -> JobPaths:
         """The files of a job."""

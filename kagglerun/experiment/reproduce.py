@@ -6,31 +6,36 @@ the next time; compared, it is removed.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from kagglerun.config.load import load_config
 from kagglerun.config.schema import Config
-from kagglerun.errors import ConfigError, DiskFull, JobError, KagglerunError
+from kagglerun.errors import ConfigError, DiskFull, KagglerunError
 from kagglerun.experiment.code_state import CodeState, code_state
 from kagglerun.experiment.compare_folds import FoldComparison, compare_folds
 from kagglerun.experiment.fold import run_fold
+from kagglerun.experiment.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare
 from kagglerun.experiment.record import read_record, read_run_manifest
-from kagglerun.experiment.rerun_causes import Began, changed_files, expectation, what_changed
+from kagglerun.experiment.rerun_causes import (
+    Began,
+    changed_files,
+    expectation,
+    hooks_changed,
+    package_changed,
+    what_changed,
+)
+from kagglerun.experiment.rerun_workspace import finish, go_on_or_begin, remove, rerun_workspace
 from kagglerun.experiment.run import RunObserver, SilentObserver
-from kagglerun.files import read_json, write_json
+from kagglerun.files import read_json
 from kagglerun.hooks import digest_of_hooks
 from kagglerun.kaggle_api.manifest import known_damage, read_manifest, verify
-from kagglerun.paths import FrozenCompetition
-from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
+from kagglerun.tracking import NullTracker
+from kagglerun.workspace import RunPaths, Workspace
 
 _SHOWN = 5
 
@@ -99,67 +104,67 @@ def reproduce(
     unequal_data = _compare_data(workspace, run, began)
     if unequal_data is not None:
         return unequal_data
-    competition, more_notes = _competition(workspace, run)
-    rerun = _Rerun(workspace, run, began, competition, code_state(workspace), (*notes, *more_notes))
-    try:
-        prepared = prepare(workspace, config, competition)
-    except DiskFull:
-        raise
-    except KagglerunError as error:
-        return rerun.not_prepared(error)
-    return rerun.execute(prepared, chosen, observer or SilentObserver(), keep)
+    with rerun_workspace(workspace, run) as scratch:
+        told = (*notes, *_note_on_hooks(workspace, run))
+        rerun = _Rerun(workspace, scratch, run, began, code_state(workspace), told)
+        try:
+            prepared = prepare(scratch, config)
+        except DiskFull:
+            raise
+        except KagglerunError as error:
+            found = rerun.not_prepared(error)
+        else:
+            found = rerun.execute(prepared, chosen, observer or SilentObserver())
+        if keep:
+            return replace(found, kept=scratch.run(run.slug, run.run_id).folder)
+        remove(scratch)
+    return found
 
 
 @dataclass(frozen=True)
 class _Rerun:
     workspace: Workspace
+    scratch: Workspace
     run: RunPaths
     began: Began
-    competition: CompetitionPaths
     code: CodeState
     notes: tuple[str, ...]
 
+    @property
+    def _hooks(self) -> Path:
+        """The hooks that the rerun takes."""
+        return self.scratch.competition(self.run.slug).hooks
+
     def not_prepared(self, error: KagglerunError) -> Reproduction:
         """The config, card, hooks or data cannot be used any more."""
-        causes = []
-        if digest_of_hooks(self.competition.hooks) not in (self.began.fingerprint["hooks"], None):
-            causes.append(f"{self.competition.hooks} is not the hooks.py that the run began with")
-        record = self.began.record
-        changed = [name for name, digest in self.code.files.items() if record and record.code.files.get(name) != digest]
-        if changed:
-            causes.append(f"the package's code has changed: {', '.join(changed[:_SHOWN])}")
+        causes = [*hooks_changed(self.began, self._hooks), *package_changed(self.began, self.code)]
         if error.hint:
             causes.append(f"to mend it: {error.hint}")
         first = f"before the first fold: {error.message}"
         return Reproduction(self.run.run_id, False, first, tuple(causes), "nothing could be compared", self.notes)
 
-    def execute(self, prepared: Prepared, chosen: Sequence[int], watcher: RunObserver, keep: bool) -> Reproduction:
+    def execute(self, prepared: Prepared, chosen: Sequence[int], watcher: RunObserver) -> Reproduction:
         """Compare the split, then make each fold again and compare it."""
         if prepared.fingerprint.folds != self.began.fingerprint["folds"]:
-            first = "folds: the rows are split in another way than in the run"
-            return self._report(prepared, (), first, ["scikit-learn, the seed, cv or hooks.folds decide the split"])
+            split = "folds: the rows are split in another way than in the run"
+            return self._report(prepared, (), split, ["scikit-learn, the seed, cv or hooks.folds decide the split"])
         if prepared.config.training.cpu_threads:
             torch.set_num_threads(prepared.config.training.cpu_threads)
-        scratch = self.workspace.reproduction(self.run)
+        rerun = go_on_or_begin(self.scratch, self.run, prepared.fingerprint.to_dict())
         compared: list[FoldComparison] = []
         failed = None
-        with _only_one(scratch):
-            _begin(scratch, prepared)
-            for fold in chosen:
-                try:
-                    _make_again(prepared, fold, scratch, watcher, len(chosen))
-                except DiskFull:
-                    raise
-                except KagglerunError as error:
-                    failed = f"fold {fold}, which the run finished: {error.message}"
-                    break
-                compared.append(compare_folds(self.run.fold(fold), scratch.fold(fold)))
-            scratch.fingerprint.unlink(missing_ok=True)  # whatever stands here now, no later rerun goes on with it
-            if not keep:
-                shutil.rmtree(scratch.folder, ignore_errors=True)
-                _remove_if_empty(scratch.folder.parent)
-        first: str | None = next((fold.first for fold in compared if fold.first is not None), failed)
-        return self._report(prepared, tuple(compared), first, kept=scratch.folder if keep else None)
+        for fold in chosen:
+            try:
+                _make_again(self.scratch, prepared, fold, rerun, watcher, len(chosen))
+            except DiskFull:
+                raise
+            except KagglerunError as error:
+                failed = f"fold {fold}, which the run finished: {error.message}"
+                break
+            compared.append(compare_folds(self.run.fold(fold), rerun.fold(fold)))
+        finish(rerun)
+        first = next((fold.first for fold in compared if fold.first is not None), failed)
+        return self._report(prepared, tuple(compared), first)
 
     def _report(
         self,
@@ -167,14 +172,13 @@ class _Rerun:
         compared: tuple[FoldComparison, ...],
         first: str | None,
         more_causes: Sequence[str] = (),
-        kept: Path | None = None,
     ) -> Reproduction:
-        causes = [*_own_files_changed(compared), *what_changed(self.began, prepared, self.competition, self.code)]
+        causes = [*_own_files_changed(compared), *what_changed(self.began, prepared, self._hooks, self.code)]
         if first is not None:
             causes += [*more_causes, *_lost_notes(compared), *self._damaged_data(), *_unpredictable(prepared)]
             causes = causes or ["nothing that was recorded has changed: code that draws numbers of its own, or a clock"]
         told = expectation(self.began, prepared)
-        return Reproduction(self.run.run_id, first is None, first, tuple(causes), told, self.notes, compared, kept)
+        return Reproduction(self.run.run_id, first is None, first, tuple(causes), told, self.notes, compared)
 
     def _damaged_data(self) -> list[str]:
         """Files that changed although the manifest did not. Only now all are read."""
@@ -243,61 +247,26 @@ def _compare_data(workspace: Workspace, run: RunPaths, began: Began) -> Reproduc
     return Reproduction(run.run_id, False, first, (cause,), told)
 
 
-def _competition(workspace: Workspace, run: RunPaths) -> tuple[CompetitionPaths, list[str]]:
-    """The competition with the run's own card and hooks, and what to say of it."""
-    own = workspace.competition(run.slug)
+def _note_on_hooks(workspace: Workspace, run: RunPaths) -> list[str]:
     if not run.record.exists():
-        return own, ["the run kept no copy of card and hooks: those of the competition were taken"]
-    same_hooks = digest_of_hooks(own.hooks) == digest_of_hooks(run.hooks)
-    notes = [] if same_hooks else ["hooks.py has changed since: the run's own copy was taken"]
-    # In its own place hooks.py finds the files beside it.
-    return FrozenCompetition(own.folder, run.folder, own.folder if same_hooks else run.folder), notes
+        return ["the run kept no copy of card and hooks: those of the competition were taken"]
+    same = digest_of_hooks(workspace.competition(run.slug).hooks) == digest_of_hooks(run.hooks)
+    return [] if same else ["hooks.py has changed since: the run's own copy was taken"]
 
 
-@contextlib.contextmanager
-def _only_one(scratch: RunPaths) -> Iterator[None]:
-    """Hold the rerun's folder, so that no two processes write into it.
-
-    Raises:
-        JobError: another process holds it.
-    """
-    scratch.folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(scratch.folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise JobError(
-            f"another process makes {scratch.run_id} again at the moment", hint="wait for it, or stop it"
-        ) from None
-    finally:
-        os.close(descriptor)
-
-
-def _begin(scratch: RunPaths, prepared: Prepared) -> None:
-    """Go on with a rerun that was interrupted, if it is of the same code, hooks and environment; else begin anew."""
-    fingerprint = prepared.fingerprint.to_dict()
-    if scratch.fingerprint.exists() and read_json(scratch.fingerprint) == fingerprint:
+def _make_again(
+    scratch: Workspace, prepared: Prepared, fold: int, rerun: RunPaths, watcher: RunObserver, n_folds: int
+) -> None:
+    config = prepared.config
+    steps = getattr(config.model, "n_estimators", config.training.epochs)
+    if config.training.gpus > 1:
+        train_in_processes(scratch, rerun, config, [fold], NullTracker(), watcher, steps, 1)
         return
-    for entry in scratch.folder.iterdir():
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    write_json(scratch.fingerprint, fingerprint)
 
+    def report(step: int, values: dict[str, float]) -> None:
+        watcher.epoch(fold, step, steps, values)
 
-def _remove_if_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _make_again(prepared: Prepared, fold: int, scratch: RunPaths, watcher: RunObserver, n_folds: int) -> None:
-    steps = getattr(prepared.config.model, "n_estimators", prepared.config.training.epochs)
-    result = run_fold(
-        prepared,
-        fold,
-        scratch.fold(fold),
-        lambda step, values: watcher.epoch(fold, step, steps, values),
-        lambda _: watcher.should_stop(),
-    )
+    result = run_fold(prepared, fold, rerun.fold(fold), report, lambda _: watcher.should_stop())
     watcher.fold(fold, n_folds, result.score)
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kagglerun.experiment.code_state import CodeState
+from kagglerun.experiment.fingerprint import digest_of_package
 from kagglerun.experiment.prepare import Prepared
 from kagglerun.experiment.record import Record
 from kagglerun.hooks import digest_of_hooks
 from kagglerun.kaggle_api.manifest import Manifest
-from kagglerun.workspace import CompetitionPaths
 
 _WITHOUT_INFLUENCE = ("optuna", "mlflow")
 _SHOWN = 5
@@ -38,20 +39,20 @@ def changed_files(before: Manifest, now: Manifest) -> tuple[str, ...]:
     return tuple(name for name in sorted({*old, *new}) if old.get(name) != new.get(name))
 
 
-def what_changed(began: Began, now: Prepared, competition: CompetitionPaths, code: CodeState) -> list[str]:
+def what_changed(began: Began, now: Prepared, hooks: Path, code: CodeState) -> list[str]:
     """Everything that results depend on and that is not as it was, one sentence each, the likeliest cause first.
 
     Args:
         began: what stood when the run began.
         now: the run made ready again.
-        competition: card and hooks that the rerun takes.
+        hooks: the hooks.py that the rerun takes.
         code: the package as it is now.
     """
     return [
         *_config(began, now),
-        *_hooks(began, competition),
+        *hooks_changed(began, hooks),
         *_metric(began, now),
-        *_package(began, now, code),
+        *package_changed(began, code),
         *_environment(began, now),
         *_resumed(began),
     ]
@@ -99,10 +100,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _hooks(began: Began, competition: CompetitionPaths) -> Iterator[str]:
-    digest = digest_of_hooks(competition.hooks) or "none"
-    if digest != began.fingerprint.get("hooks"):
-        yield f"{competition.hooks} is not the hooks.py that the run began with"
+def hooks_changed(began: Began, hooks: Path) -> list[str]:
+    """One sentence where the hooks that a rerun takes are not those that the run began with."""
+    if (digest_of_hooks(hooks) or "none") == began.fingerprint.get("hooks"):
+        return []
+    return ["hooks.py in the run's folder was edited" if began.record else "the competition's hooks.py has changed"]
 
 
 def _metric(began: Began, now: Prepared) -> Iterator[str]:
@@ -113,16 +115,16 @@ def _metric(began: Began, now: Prepared) -> Iterator[str]:
         yield "the code of the competition's own metric has changed"
 
 
-def _package(began: Began, now: Prepared, code: CodeState) -> Iterator[str]:
-    if began.fingerprint.get("code") == now.fingerprint.code:
-        return
+def package_changed(began: Began, code: CodeState) -> list[str]:
+    """One sentence where the package is not the one that the run began with."""
     if began.record is None:
-        yield "the package's code has changed"
-        return
+        return [] if began.fingerprint.get("code") == digest_of_package() else ["the package's code has changed"]
     old = began.record.code
     changed = [name for name in sorted({*old.files, *code.files}) if old.files.get(name) != code.files.get(name)]
+    if not changed:
+        return []
     where = f", commit {old.package.commit[:12]} -> {code.package.commit[:12]}" if old.package and code.package else ""
-    yield f"the package's code has changed ({old.version} -> {code.version}{where}): {_listed(changed)}"
+    return [f"the package's code has changed ({old.version} -> {code.version}{where}): {_listed(changed)}"]
 
 
 def _environment(began: Began, now: Prepared) -> Iterator[str]:

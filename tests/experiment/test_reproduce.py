@@ -22,7 +22,8 @@ from kagglerun.errors import ConfigError, DataError, JobError
 from kagglerun.experiment import rerun_causes
 from kagglerun.experiment.digests import digest_of_run, read_digests
 from kagglerun.experiment.predictions import read_predictions, write_predictions
-from kagglerun.experiment.reproduce import Reproduction, _only_one, reproduce
+from kagglerun.experiment.reproduce import Reproduction, reproduce
+from kagglerun.experiment.rerun_workspace import rerun_workspace
 from kagglerun.experiment.run import resolve_config, run_experiment
 from kagglerun.experiment.runs import list_runs
 from kagglerun.files import read_json, write_json
@@ -116,6 +117,7 @@ def pictures(workspace: Workspace) -> CompetitionPaths:
     files = {"train_files": "pictures/{id}.png", "test_files": "pictures/{id}.png"}
     write_card(paths, modality="image", files={**tables, **files})
     seal(paths)
+    workspace.set_current("made")
     return paths
 
 
@@ -159,7 +161,7 @@ def test_edited_hooks_are_named(workspace: Workspace, competition: CompetitionPa
     run.hooks.write_text(OWN_FAMILY.replace('"own"', '"other"'))
     found = again(workspace, run)
     assert not found.equal and found.first is not None and found.first.startswith("fold 0, own.txt, line 1: 0.")
-    assert found.causes[0] == f"{run.hooks} is not the hooks.py that the run began with"
+    assert found.causes[0] == "hooks.py in the run's folder was edited"
     assert {"oof", "test"} <= set(found.largest)
 
 
@@ -173,7 +175,7 @@ def test_hooks_of_the_competition_are_taken_for_a_run_without_a_record(
     assert again(workspace, run).equal
     competition.hooks.write_text(OWN_FAMILY.replace('"own"', '"other"'))
     found = again(workspace, run)
-    assert not found.equal and "is not the hooks.py that the run began with" in found.causes[0]
+    assert not found.equal and found.causes[0] == "the competition's hooks.py has changed"
     assert found.notes == ("the run kept no copy of card and hooks: those of the competition were taken",)
 
 
@@ -191,8 +193,9 @@ def test_a_retry_that_the_run_had_and_the_rerun_not_is_a_cause(
     workspace: Workspace, competition: CompetitionPaths
 ) -> None:
     note = "after an error of memory the batch was halved"
-    code = OWN_FAMILY.replace('"own"', "context.paths.folder.parts[-5]")
-    notes = f"notes=({note!r},) if context.paths.folder.parts[-5] == 'runs' else ()"
+    again_place = "'.kagglerun' in context.paths.folder.parts"
+    code = OWN_FAMILY.replace('"own"', f"str({again_place})")
+    notes = f"notes=() if {again_place} else ({note!r},)"
     competition.hooks.write_text(code.replace('({"valid_loss": 0.5},), 0)', f"({{}},), 0, {notes})"))
     found = again(workspace, make_run(workspace, NEURAL), 1)
     assert not found.equal and found.causes == (f"in the run, fold 1: {note}",)
@@ -410,7 +413,7 @@ class StopsAfter:
 def test_an_interrupted_rerun_goes_on(trees: RunPaths, workspace: Workspace, competition: CompetitionPaths) -> None:
     with pytest.raises(Stopped):
         reproduce(workspace, trees, observer=StopsAfter())
-    scratch = workspace.reproduction(trees)
+    scratch = workspace.reproduction(trees).run("made", "one")
     first = scratch.fold(0).result.stat().st_mtime_ns
     with pytest.raises(Stopped):
         reproduce(workspace, trees, observer=StopsAfter())
@@ -423,7 +426,7 @@ def test_a_rerun_by_other_code_begins_anew(
 ) -> None:
     with pytest.raises(Stopped):
         reproduce(workspace, trees, observer=StopsAfter())
-    scratch = workspace.reproduction(trees)
+    scratch = workspace.reproduction(trees).run("made", "one")
     first = scratch.fold(0).result.stat().st_mtime_ns
     write_json(scratch.fingerprint, {**read_json(scratch.fingerprint), "code": "0" * 64})
     found = reproduce(workspace, trees, keep=True)
@@ -437,7 +440,7 @@ def test_a_rerun_by_other_code_begins_anew(
 def test_a_run_is_made_again_by_one_process_at_a_time(
     trees: RunPaths, workspace: Workspace, competition: CompetitionPaths
 ) -> None:
-    with _only_one(workspace.reproduction(trees)), pytest.raises(JobError, match="another process"):
+    with rerun_workspace(workspace, trees), pytest.raises(JobError, match="another process"):
         again(workspace, trees)
     assert again(workspace, trees).equal
 
@@ -447,7 +450,9 @@ def test_the_order_of_folds_does_not_change_the_digest_of_a_run(
 ) -> None:
     found = reproduce(workspace, network, (2, 0, 1), keep=True)
     assert found.equal and [fold.fold for fold in found.folds] == [2, 0, 1]
-    assert digest_of_run(workspace.reproduction(network), [1, 2, 0]) == digest_of_run(network, [0, 1, 2])
+    assert digest_of_run(workspace.reproduction(network).run("made", "one"), [1, 2, 0]) == digest_of_run(
+        network, [0, 1, 2]
+    )
     with pytest.raises(KeyError):
         digest_of_run(network, [3])
 

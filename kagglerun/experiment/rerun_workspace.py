@@ -1,0 +1,82 @@
+"""The workspace in which a run is made again: card and hooks as the run keeps them, all else as links.
+
+It stands under .kagglerun/ of the run's own workspace, so no command lists what is made in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+
+from kagglerun.errors import JobError
+from kagglerun.files import read_json, write_bytes, write_json
+from kagglerun.workspace import RunPaths, Workspace
+
+
+@contextlib.contextmanager
+def rerun_workspace(workspace: Workspace, run: RunPaths) -> Iterator[Workspace]:
+    """Hold the workspace in which a run is made again; what an interrupted rerun left in it is still there.
+
+    Raises:
+        JobError: another process makes the same run again.
+    """
+    scratch = workspace.reproduction(run)
+    scratch.root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(scratch.root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise JobError(
+            f"another process makes {run.run_id} again at the moment", hint="wait for it, or stop it"
+        ) from None
+    try:
+        _lay_out(workspace, run, scratch)
+        yield scratch
+    finally:
+        os.close(descriptor)
+
+
+def go_on_or_begin(scratch: Workspace, run: RunPaths, fingerprint: Mapping[str, str]) -> RunPaths:
+    """The rerun's folder: with what an interrupted one finished, if data, code, hooks and environment are the same."""
+    rerun = scratch.run(run.slug, run.run_id)
+    if not rerun.fingerprint.exists() or read_json(rerun.fingerprint) != fingerprint:
+        shutil.rmtree(rerun.folder, ignore_errors=True)
+        write_bytes(rerun.config, run.config.read_bytes())
+        write_json(rerun.fingerprint, dict(fingerprint))
+    return rerun
+
+
+def finish(rerun: RunPaths) -> None:
+    """The rerun was compared: no later one goes on with it, also where its folder is kept."""
+    rerun.fingerprint.unlink(missing_ok=True)
+
+
+def remove(scratch: Workspace) -> None:
+    """Remove the rerun's workspace; what its links lead to stays."""
+    shutil.rmtree(scratch.root, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        scratch.root.parent.rmdir()
+
+
+def _lay_out(workspace: Workspace, run: RunPaths, scratch: Workspace) -> None:
+    """Card and hooks as the run keeps them; data, files beside the hooks, and the cache by links."""
+    own, copy = workspace.competition(run.slug), scratch.competition(run.slug)
+    shutil.rmtree(copy.folder, ignore_errors=True)
+    copy.folder.mkdir(parents=True)
+    scratch.sweeps.mkdir(exist_ok=True)
+    scratch.state.mkdir(exist_ok=True)
+    for entry in own.folder.iterdir():
+        if entry not in (own.card, own.hooks):
+            (copy.folder / entry.name).symlink_to(entry.resolve())
+    kept = run if run.record.exists() else own
+    write_bytes(copy.card, kept.card.read_bytes())
+    if kept.hooks.is_file():
+        write_bytes(copy.hooks, kept.hooks.read_bytes())
+    workspace.cache.mkdir(parents=True, exist_ok=True)
+    for place, target in ((scratch.cache, workspace.cache), (scratch.settings, workspace.settings)):
+        place.unlink(missing_ok=True)
+        place.symlink_to(target.resolve())
