@@ -61,6 +61,16 @@ class ImageModelConfig(Section):
     """Dropout before the classifier."""
     drop_path_rate: float = Field(0.0, ge=0, lt=1)
     """Stochastic depth, where the model has it."""
+    head_init: Literal["default", "zero"] = "default"
+    """How the classifier starts. zero: all classes alike, so that random weights do not disturb what is pretrained."""
+    freeze: Literal["none", "batch_norm", "backbone"] = "none"
+    """What stays as it was loaded. batch_norm: batch norms and their statistics; backbone: all but the classifier."""
+    freeze_layers: int = Field(0, ge=0)
+    """So many of timm's layers, counted from the input, stay as they were loaded."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Each of timm's layers learns at this share of the lr of the layer above it (Bao et al. 2021); 1 is off."""
+    head_lr_scale: float = Field(1.0, gt=0)
+    """The classifier learns at lr x head_lr_scale."""
     tta: Literal["none", "hflip"] = "none"
     """Test-time augmentation: mean over the image and its mirror image."""
     options: dict[str, Any] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Images by timm; the only importer of timm."""
+"""Images by timm; it and transfer.py alone import timm."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from kagglerun.errors import DataError, TrainingError, unknown_name
 from kagglerun.models.base import FoldContext, FoldOutcome, families
 from kagglerun.models.image_batches import ImageBatches, ImageSupply, keep_on_device
 from kagglerun.models.neural import fit_neural, make_head, predict_neural
+from kagglerun.models.transfer import prepare_fine_tuning
 from kagglerun.models.weights import load_weights
 from kagglerun.randomness import derive
 from kagglerun.training.augmentation import Augmentation
@@ -65,6 +66,7 @@ def build_image_model(config: ImageModelConfig, n_outputs: int) -> nn.Module:
 
     Raises:
         TrainingError: the weights cannot be had, or the model cannot be made with these options.
+        ConfigError: model.freeze_layers is more than there are.
     """
     options: dict[str, Any] = {**config.options, "drop_rate": config.drop_rate}
     if config.drop_path_rate:
@@ -86,6 +88,7 @@ def build_image_model(config: ImageModelConfig, n_outputs: int) -> nn.Module:
         ) from error
     if config.weights is not None:
         load_weights(model, config.weights)
+    prepare_fine_tuning(model, config)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,15 +18,26 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     waiting for the device.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    groups = _groups(trained, config.weight_decay)
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+        momentum = config.momentum
+        sgd = torch.optim.SGD(groups, lr=config.lr, momentum=momentum, nesterov=momentum > 0, fused=True)
+        for parameter in trained if momentum else ():
+            # torch would begin with memory that the first step fills, which fp16's scaler often leaves out.
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return sgd
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.lr, betas=config.betas, fused=True)
+
+
+def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters that learn alike. Those with an attribute `lr_scale` learn at lr x lr_scale; plain ones are first."""
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in parameters:
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        members.setdefault((getattr(parameter, "lr_scale", 1.0), decay), []).append(parameter)
+    kinds = sorted(members, key=lambda kind: (kind[0] != 1, -kind[0], -kind[1]))
+    return [{"params": members[kind], "lr_scale": kind[0], "weight_decay": kind[1]} for kind in kinds]
 
 
 def peak_lr(optimizer: OptimizerConfig, training: TrainingConfig) -> float:
