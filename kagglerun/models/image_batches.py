@@ -18,6 +18,7 @@ from kagglerun.models.image_reading import PixelReader, Reader, Request, Transfo
 from kagglerun.training.augmentation import Augmentation, Draw
 from kagglerun.training.batches import Batch, Samples
 from kagglerun.training.prefetch import HostBuffer, SideStream, prefetch
+from kagglerun.training.stages import stage
 
 _AHEAD = 2
 """Batches that are made ready while one is in use."""
@@ -108,7 +109,9 @@ class ImageBatches:
         with closing(self._raw(parts, epoch)) as batches:
             for raw in batches:
                 self._side_stream.receive(raw.tensors(), raw.mark)
-                yield self._finished(raw)
+                with stage("augment"):
+                    batch = self._finished(raw)
+                yield batch
 
     def _finished(self, raw: _Raw) -> Batch:
         """Augmented, normalised, mixed."""
@@ -140,7 +143,7 @@ class ImageBatches:
         """From the images that are on the device already."""
 
         def make(plan: _Plan, _: None) -> _Raw:
-            with self._side_stream.copying():
+            with self._side_stream.copying(), stage("copy"):
                 return self._with_targets(plan, resident.index_select(0, self._sent(plan.request.rows)))
 
         return prefetch(self._plans(parts, epoch), make, [None] * (1 + _AHEAD))
@@ -151,7 +154,8 @@ class ImageBatches:
 
         def make(plan: _Plan, buffer: HostBuffer) -> _Raw:
             host = buffer.first(len(plan.request.rows))
-            reader.read(plan.request, host.numpy())
+            with stage("read"):
+                reader.read(plan.request, host.numpy())
             return self._copied(plan, host, buffer)
 
         return prefetch(self._plans(parts, epoch), make, self._buffers(reader, parts, epoch))
@@ -162,7 +166,8 @@ class ImageBatches:
         buffer = self._buffers(reader, parts, epoch)[0]
         for plan in self._plans(parts, epoch):
             host = buffer.first(len(plan.request.rows))
-            reader.read(plan.request, host.numpy())
+            with stage("read"):
+                reader.read(plan.request, host.numpy())
             yield self._copied(plan, host, buffer)
 
     def _by_workers(self, parts: Sequence[Samples], epoch: int | None) -> Generator[_Raw]:
@@ -175,7 +180,8 @@ class ImageBatches:
 
         def make(plan: _Plan, buffer: HostBuffer) -> _Raw:
             host = buffer.first(len(plan.request.rows))
-            host.numpy()[:] = next(made)
+            with stage("read"):
+                host.numpy()[:] = next(made)
             return self._copied(plan, host, buffer)
 
         with closing(made), closing(prefetch(plans, make, self._buffers(reader, parts, epoch))) as batches:
@@ -208,7 +214,7 @@ class ImageBatches:
         return [HostBuffer((largest, *reader.shape), dtype, self._supply.device) for _ in range(1 + _AHEAD)]
 
     def _copied(self, plan: _Plan, host: Tensor, buffer: HostBuffer) -> _Raw:
-        with self._side_stream.copying():
+        with self._side_stream.copying(), stage("copy"):
             raw = self._with_targets(plan, host.to(self._supply.device, non_blocking=True))
         buffer.copied(raw.mark)
         return raw
