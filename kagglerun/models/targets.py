@@ -83,7 +83,13 @@ class Head:
         return torch.from_numpy(np.ascontiguousarray(columns.reshape(len(columns), -1)))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss, a scalar tensor."""
+        """Mean loss, a scalar tensor.
+
+        Args:
+            logits: float32 (n, n_outputs).
+            targets: as `tensor` gives them; for classes also their shares, float32 (n, n_classes), where images are
+                mixed. Shares of 0 and 1 give the same loss as the classes.
+        """
         if self.task == Task.MULTICLASS:
             return F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         if self.task != Task.REGRESSION:

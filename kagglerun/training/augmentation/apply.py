@@ -28,10 +28,7 @@ from kagglerun.training.augmentation.draw import (
 )
 from kagglerun.training.augmentation.geometry import mirror, resample, resize
 from kagglerun.training.augmentation.mixing import mix_images, mix_targets
-
-_NUMBERS_AT_ONCE = {"cpu": 2**19, "cuda": 2**26}
-"""Numbers of one piece of a batch. On a CPU a piece and its temporary copies should stay in the second-level cache:
-twice as fast as the whole batch at once, on an AMD EPYC with 1 MB a core. On a GPU it bounds the memory taken."""
+from kagglerun.training.augmentation.pieces import in_pieces
 
 
 @dataclass(frozen=True)
@@ -84,11 +81,12 @@ class Augmentation:
         Returns:
             float32 (n, 3, size, size) in channels-last memory. Nothing here waits for the device.
         """
-        made = self._output(images)
-        step = self._piece(images)
-        for start in range(0, len(images), step):
-            part = slice(start, start + step)
+
+        def augment(part: slice) -> None:
             made[part] = self._augmented(images[part], draw.table[part], draw.halved[part])
+
+        made = self._output(images)
+        in_pieces(images.device, len(images), self._numbers(images), augment)
         return self.mix(made, draw)
 
     def plain(self, images: Tensor, mirrored: bool = False) -> Tensor:
@@ -101,11 +99,13 @@ class Augmentation:
         Returns:
             float32 (n, 3, size, size) in channels-last memory.
         """
+
+        def resized(part: slice) -> None:
+            unit = resize(_in_planes(images[part]), self.size)
+            made[part] = self.normalised(unit.flip(3) if mirrored else unit)
+
         made = self._output(images)
-        step = self._piece(images)
-        for start in range(0, len(images), step):
-            part = resize(_in_unit_range(images[start : start + step]), self.size)
-            made[start : start + step] = self.normalised(part.flip(3) if mirrored else part)
+        in_pieces(images.device, len(images), self._numbers(images), resized)
         return made
 
     def mix(self, images: Tensor, draw: Draw) -> Tensor:
@@ -140,17 +140,16 @@ class Augmentation:
     def _augmented(self, images: Tensor, table: Tensor, halved: NDArray[np.int64]) -> Tensor:
         """One piece of a batch, uint8 NHWC to normalised float32 NCHW."""
         strengths = self.strengths
-        unit = _in_unit_range(images)
         if strengths.bends:
             present = tuple(np.unique(halved).tolist())
-            unit = resample(unit, table[:, AFFINE], table[:, HALVED], present, self.size)
+            unit = resample(_in_unit_range(images), table[:, AFFINE], table[:, HALVED], present, self.size)
         else:
-            unit = resize(unit, self.size)
+            unit = resize(_in_planes(images), self.size)
             if strengths.hflip or strengths.vflip:
                 unit = mirror(unit, table[:, FLIPS])
         made = self.normalised(recolour(unit, table[:, COLOURS], strengths))
         # Zero is the mean colour now.
-        return made.masked_fill_(inside(table[:, HOLE], self.size), 0.0) if strengths.cutout else made
+        return made.mul_(1 - inside(table[:, HOLE], self.size)) if strengths.cutout else made
 
     def normalised(self, images: Tensor) -> Tensor:
         """Colours in [0, 1], float32 (n, 3, height, width), to what the model expects; in place."""
@@ -160,15 +159,21 @@ class Augmentation:
         shape = (len(images), 3, self.size, self.size)
         return torch.empty(shape, device=images.device, memory_format=torch.channels_last)
 
-    def _piece(self, images: Tensor) -> int:
-        """Images of one piece of a batch."""
-        numbers = 3 * max(images.shape[1], self.size) ** 2
-        return max(1, _NUMBERS_AT_ONCE.get(images.device.type, 2**26) // numbers)
+    def _numbers(self, images: Tensor) -> int:
+        """Numbers of one sample, at its largest."""
+        return 3 * max(images.shape[1], self.size) ** 2
 
 
 def _in_unit_range(images: Tensor) -> Tensor:
-    """uint8 (n, side, side, 3) to a new float32 (n, 3, side, side) in [0, 1]."""
+    """uint8 (n, side, side, 3) to a new float32 (n, 3, side, side) in [0, 1], in the same order of memory."""
     return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _in_planes(images: Tensor) -> Tensor:
+    """The same; on a CPU in planes, where arithmetic with a number for each colour is six times as fast."""
+    if images.device.type != "cpu":
+        return _in_unit_range(images)
+    return images.permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from kagglerun.training.augmentation.uniforms import Column, Floats, either_way
 
 _LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey, as torchvision has them."""
+_LEAST_CHROMA = 1e-12
 
 
 def colour_changes(strengths: AugmentStrengths, uniforms: Floats) -> Floats:
@@ -27,7 +30,7 @@ def colour_changes(strengths: AugmentStrengths, uniforms: Floats) -> Floats:
 
 
 def recolour(images: Tensor, changes: Tensor, strengths: AugmentStrengths) -> Tensor:
-    """Change the colours in place.
+    """Change the colours; `images` is worked in and may be overwritten.
 
     Args:
         images: float32 in [0, 1], (n, 3, height, width).
@@ -35,7 +38,7 @@ def recolour(images: Tensor, changes: Tensor, strengths: AugmentStrengths) -> Te
         strengths: an operation whose strength is zero is left out.
 
     Returns:
-        `images`, in [0, 1].
+        Of the same shape, in [0, 1].
     """
     brightness, contrast, saturation, hue = (changes[:, place].view(-1, 1, 1, 1) for place in range(4))
     if strengths.brightness:
@@ -46,9 +49,7 @@ def recolour(images: Tensor, changes: Tensor, strengths: AugmentStrengths) -> Te
     if strengths.saturation:
         grey = _grey(images)
         images.mul_(saturation).add_(grey.mul_(1 - saturation)).clamp_(0, 1)
-    if strengths.hue:
-        _turn_hue(images, hue)
-    return images
+    return _turn_hue(images, hue) if strengths.hue else images
 
 
 def _grey(images: Tensor) -> Tensor:
@@ -71,20 +72,30 @@ def _mean(grey: Tensor) -> Tensor:
     return (rest / pixels).view(n, 1, 1, 1)
 
 
-def _turn_hue(images: Tensor, turn: Tensor) -> None:
-    """Turn the hue of HSV, in place; value and saturation stay.
+def _turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue of HSV; value and saturation stay. Made of operations that are fast on a CPU too.
 
-    With the least and the largest of the three colours, and the hue h from 0 to 6, the colours of a hue are
+    With the least and the largest of the three colours and the hue h from 0 to 6, the colours are
     least + (largest - least) * clip(|h - 3| - 1), clip(2 - |h - 2|), clip(2 - |h - 4|), which needs no cases.
     """
     red, green, blue = (images[:, channel : channel + 1] for channel in range(3))
     largest = torch.maximum(torch.maximum(red, green), blue)
     least = torch.minimum(torch.minimum(red, green), blue)
     chroma = largest - least
-    divisor = chroma + (chroma == 0)
-    of_green_or_blue = torch.where(largest == green, (blue - red) / divisor + 2, (red - green) / divisor + 4)
-    hue = torch.where(largest == red, (green - blue) / divisor, of_green_or_blue).add_(turn * 6)
-    hue.sub_(torch.floor(hue / 6).mul_(6))
-    for channel, (centre, sign, offset) in enumerate(((3, 1, -1), (2, -1, 2), (4, -1, 2))):
-        share = (hue - centre).abs_().mul_(sign).add_(offset).clamp_(0, 1)
-        images[:, channel : channel + 1] = share.mul_(chroma).add_(least)
+    # 0 where the colour is the largest, else 1.
+    not_red, not_green = (largest - red).sign_(), (largest - green).sign_()
+    from_green = (blue - red).add_(chroma * 2)
+    from_blue = (red - green).add_(chroma * 4)
+    hue = torch.lerp(green - blue, torch.lerp(from_green, from_blue, not_green), not_red)
+    # Grey pixels have no hue: any will do, since it is multiplied by their chroma of zero.
+    hue.div_(chroma.clamp(min=_LEAST_CHROMA)).add_(turn * 6)
+    hue.sub_((hue / 6).floor_().mul_(6))
+    centres, signs, offsets = (_constants(images.device)[:, place].view(1, 3, 1, 1) for place in range(3))
+    shares = (hue - centres).abs_().mul_(signs).add_(offsets).clamp_(0, 1)
+    return shares.mul_(chroma).add_(least)
+
+
+@lru_cache(maxsize=8)
+def _constants(device: torch.device) -> Tensor:
+    """Centre, sign and offset of red, green and blue in `_turn_hue`, (3, 3); copied to a device once."""
+    return torch.tensor([[3.0, 1.0, -1.0], [2.0, -1.0, 2.0], [4.0, -1.0, 2.0]], device=device)

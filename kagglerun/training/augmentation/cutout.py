@@ -22,13 +22,14 @@ def holes(strengths: AugmentStrengths, uniforms: Floats, size: int) -> Floats:
 
 
 def inside(boxes: Tensor, size: int) -> Tensor:
-    """Which pixels lie in each image's box: bool (n, 1, size, size).
+    """Which pixels lie in each image's box: 1 or 0, float32 (n, 1, size, size).
 
     Args:
         boxes: left, top, right, bottom in pixels, float32 (n, 4); the last row and column are right - 1, bottom - 1.
         size: side of the images.
     """
     places = torch.arange(size, device=boxes.device, dtype=torch.float32)
-    left, top, right, bottom = (boxes[:, place].view(-1, 1, 1, 1) for place in range(4))
-    across, down = places.view(1, 1, 1, size), places.view(1, 1, size, 1)
-    return ((across >= left) & (across < right)) & ((down >= top) & (down < bottom))
+    left, top, right, bottom = (boxes[:, place : place + 1] for place in range(4))
+    across = ((places >= left) & (places < right)).float().view(-1, 1, 1, size)
+    down = ((places >= top) & (places < bottom)).float().view(-1, 1, size, 1)
+    return across * down

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kagglerun.config.augment import AugmentStrengths
 from kagglerun.training.augmentation.cutout import inside
+from kagglerun.training.augmentation.geometry import choose
 from kagglerun.training.augmentation.uniforms import Column, Floats
 
 Integers = NDArray[np.int64]
@@ -68,7 +69,8 @@ def _boxes(shares: Floats, uniforms: Floats, size: int) -> Floats:
     """Boxes of about 1 - share of the area, centred on any pixel and cut off at the border; the paper's formula."""
     half = np.floor(np.sqrt(1 - shares) / 2 * size)
     x, y = (np.floor(uniforms[:, column] * size) for column in (Column.MIX_X, Column.MIX_Y))
-    return np.clip(np.stack([x - half, y - half, x + half, y + half], axis=1), 0, size)
+    boxes: Floats = np.stack([x - half, y - half, x + half, y + half], axis=1).clip(0, size)
+    return boxes
 
 
 def mix_images(images: Tensor, places: Tensor, shares: Tensor, boxes: Tensor, strengths: AugmentStrengths) -> Tensor:
@@ -84,9 +86,10 @@ def mix_images(images: Tensor, places: Tensor, shares: Tensor, boxes: Tensor, st
     Returns:
         float32 (n, channels, size, size).
     """
-    own, partners = images[: len(places)], images[places]
+    # Rows are chosen in the order of memory, so that channels-last stays so.
+    own, partners = images[: len(places)], images.permute(0, 2, 3, 1)[places].permute(0, 3, 1, 2)
     if strengths.cutmix:
-        own = torch.where(inside(boxes, images.shape[-1]), partners, own)
+        own = choose(own, partners, inside(boxes, images.shape[-1]))
     if strengths.mixup:
         own = blend(own, partners, shares.view(-1, 1, 1, 1))
     return own
@@ -108,9 +111,9 @@ def mix_targets(targets: Tensor, partners: Tensor, shares: Tensor, n_classes: in
         assert n_classes is not None, "classes can be mixed where their number is known"
         classes = torch.arange(n_classes, device=targets.device)
         targets, partners = ((given.unsqueeze(1) == classes).float() for given in (targets, partners))
-    return blend(targets, partners, shares.unsqueeze(1))
+    return blend(targets, partners.clone(), shares.unsqueeze(1))
 
 
 def blend(own: Tensor, partners: Tensor, share: Tensor) -> Tensor:
-    """share * own + (1 - share) * partners; exactly `own` where the share is 1 and the partner is finite."""
-    return own * share + partners * (1 - share)
+    """share * own + (1 - share) * partners; exactly `own` where the share is 1. `partners` is overwritten."""
+    return partners.mul_(1 - share).add_(own * share)
