@@ -185,7 +185,9 @@ def _as_in_a_worker() -> Iterator[None]:
 
 
 def read_by_workers(reader: Reader, count: int, requests: Iterable[Request]) -> Generator[NDArray[Any]]:
-    """Batches in order, read ahead by processes; they start now, and end when the generator is closed.
+    """Batches in order, read ahead by processes. These start at the first batch and end when the generator is closed.
+
+    To be run in another thread than the main one: torch would have a process's end raise an error anywhere in that.
 
     Args:
         reader: what each does; it is copied into them by fork.
@@ -199,7 +201,7 @@ def read_by_workers(reader: Reader, count: int, requests: Iterable[Request]) -> 
     with warnings.catch_warnings():
         # More processes than cores are the user's own wish; and a thread of ours holds no lock that a fork would need.
         warnings.simplefilter("ignore")
-        loader = iter(
+        loader: Any = iter(
             DataLoader(
                 _Requests(reader),
                 sampler=requests,
@@ -211,7 +213,28 @@ def read_by_workers(reader: Reader, count: int, requests: Iterable[Request]) -> 
                 generator=torch.Generator(),
             )
         )
-    return _raised(loader)
+    try:
+        with _ends_named():
+            for item in loader:
+                if isinstance(item, KagglerunError):
+                    raise item
+                yield item
+    finally:
+        # An error's traceback would hold the loader; collected later as garbage, it waits 5 seconds for each process.
+        loader._shutdown_workers()
+
+
+@contextmanager
+def _ends_named() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"a process that loads images ended: {str(error).splitlines()[0][:200]}",
+            hint="perhaps the memory is short: fewer training.loader_workers, or 0",
+        ) from error
 
 
 class _Requests(Dataset[Any]):
@@ -231,21 +254,3 @@ class _Requests(Dataset[Any]):
 
 def _as_it_is(item: Any) -> Any:
     return item
-
-
-def _raised(loader: Iterator[Any]) -> Generator[NDArray[Any]]:
-    while True:
-        try:
-            item = next(loader)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if "worker" not in str(error):
-                raise
-            raise TrainingError(
-                f"a process that loads images ended: {str(error).splitlines()[0][:200]}",
-                hint="perhaps the memory is short: fewer training.loader_workers, or 0",
-            ) from error
-        if isinstance(item, KagglerunError):
-            raise item
-        yield item
