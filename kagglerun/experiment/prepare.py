@@ -21,6 +21,7 @@ from kagglerun.config.schema import (
     ModelConfig,
     TabularBoostingConfig,
 )
+from kagglerun.config.settings import load_settings
 from kagglerun.data.preflight import preflight, require_learnable, require_metric_fits
 from kagglerun.data.splits import auto_scheme, fold_rows, make_folds, signature
 from kagglerun.data.tables import CompetitionData, load_competition
@@ -191,20 +192,15 @@ class Prepared:
         return checked_cells(given, asked, self.card)
 
 
-def prepare(workspace: Workspace, config: Config, competition: CompetitionPaths | None = None) -> Prepared:
+def prepare(workspace: Workspace, config: Config) -> Prepared:
     """Load, check and fold a competition's data for a resolved config.
-
-    Args:
-        workspace: where it lives.
-        config: the resolved config.
-        competition: its files, where card and hooks are not to be the workspace's own.
 
     Raises:
         ConfigError: the card, the hooks or the config cannot be used.
         DataError: the data cannot be used.
     """
     assert config.competition is not None, "resolve_config fills the competition in"
-    paths = competition or workspace.competition(config.competition)
+    paths = workspace.competition(config.competition)
     card = load_card(paths.card)
     card.require_resolved(paths.card)
     data = load_competition(paths, card)
@@ -230,7 +226,7 @@ def prepare(workspace: Workspace, config: Config, competition: CompetitionPaths 
         config=config,
         card=card,
         data=data,
-        input=_model_input(workspace, data, hooks, content),
+        input=_with_own_transforms(_model_input(workspace, data, hooks, content), config, hooks),
         hooks=hooks,
         metric=metric,
         family=hooks.model() or find_family(config.model.kind),
@@ -303,7 +299,15 @@ def _model_input(workspace: Workspace, data: CompetitionData, hooks: Competition
     changed = hooks.dataset(made)
     if len(changed.targets) != len(made.targets):
         raise DataError("hooks.dataset changed the number of training rows; they must stay, in number and order")
-    return replace(changed, cache=workspace.cache)
+    limit = load_settings(workspace.settings).image_cache_gb
+    return replace(changed, cache=workspace.cache, cache_bytes=int(limit * 1e9) if limit else None)
+
+
+def _with_own_transforms(data: ModelInput, config: Config, hooks: CompetitionHooks) -> ModelInput:
+    if not isinstance(config.model, ImageModelConfig):
+        return data
+    assert config.model.image_size is not None, "the image size is filled in when the config is resolved"
+    return replace(data, transforms=hooks.transforms(config.model.image_size))
 
 
 def _weights_digest(config: Config) -> str | None:
