@@ -12,9 +12,14 @@ from torch import Tensor
 
 from kagglerun.errors import NonFiniteLoss
 from kagglerun.training.batches import Samples
+from kagglerun.training.state import TrainState
 
 _LAG = 8
-"""Updates that a GPU may be behind before its answer is waited for."""
+
+
+def lag_on(device: torch.device) -> int:
+    """Updates that a device may be behind before its answer is waited for."""
+    return _LAG if device.type == "cuda" else 0
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,6 @@ class _Pending:
     flag: Tensor
     arrived: torch.cuda.Event | None
 
-    def is_known(self) -> bool:
-        return self.arrived is None or bool(self.arrived.query())  # type: ignore[no-untyped-call]
-
 
 class FiniteWatch:
     """Looks at each update's loss and gradients.
@@ -58,7 +60,7 @@ class FiniteWatch:
 
     def __init__(self, names: Sequence[str], device: torch.device, lag: int | None = None) -> None:
         self._names = names
-        self._lag = lag if lag is not None else (_LAG if device.type == "cuda" else 0)
+        self._lag = lag_on(device) if lag is None else lag
         self.found_inf = torch.zeros((), device=device)
         """1 from the first bad update on, float32 on the device, as fused optimizers want it."""
         self.is_deferred = self._lag > 0
@@ -66,6 +68,11 @@ class FiniteWatch:
         self._norms = torch.zeros(len(names), device=device)
         self._values = torch.zeros(2, device=device)
         self._pending: deque[_Pending] = deque()
+
+    @property
+    def spoilt(self) -> Tensor | None:
+        """Not 0 from the first bad update on, on the device; None where answers come before the step."""
+        return self.found_inf if self.is_deferred else None
 
     def look(self, loss: Tensor, norm: Tensor, norms: Tensor, facts: UpdateFacts, scaled: bool) -> None:
         """Look at an update whose step is not made yet.
@@ -110,7 +117,11 @@ class FiniteWatch:
         return _Pending(facts, flag, arrived)
 
     def _read(self, lag: int) -> None:
-        while len(self._pending) > lag or (lag and self._pending and self._pending[0].is_known()):
+        """Take the answers that are `lag` updates old; never earlier ones, which would depend on the device's speed.
+
+        All processes of a team must stop at the same update.
+        """
+        while len(self._pending) > lag:
             pending = self._pending.popleft()
             if pending.arrived is not None:
                 pending.arrived.synchronize()
@@ -119,13 +130,42 @@ class FiniteWatch:
 
     def _error(self, facts: UpdateFacts, values: Tensor, norms: Tensor) -> NonFiniteLoss:
         loss, norm = values.tolist()
-        first = ", ".join(map(str, facts.samples[:8].tolist()))
+        shown = ", ".join(map(str, facts.samples[:8].tolist())) + (", ..." if len(facts.samples) > 8 else "")
         worst = int(torch.where(norms.isfinite(), norms, math.inf).argmax())
         return NonFiniteLoss(
             f"the loss is {loss} and the gradient norm {norm} at epoch {facts.epoch}, update {facts.update}, "
             f"lr {facts.lr:.2e}; the update was not made\n"
             f"the largest gradient is {self._names[worst]}'s with {float(norms[worst]):.3g}; "
-            f"{len(facts.samples)} samples: {first}, ...",
-            hint=f"a smaller learning rate, e.g. optimizer.lr={facts.lr / 3:.1e}, training.precision=fp32, or "
-            "training.nonfinite_retries=1",
+            f"samples (numbers in the fold's training rows, {len(facts.samples)}): {shown}",
+            hint=_hint(facts.lr),
         )
+
+
+def check_predictions(logits: Tensor, state: TrainState) -> None:
+    """See whether the network says something finite of each validation sample.
+
+    Args:
+        logits: float32 (n, n_logits) on the CPU.
+        state: the state after the epoch's last update.
+
+    Raises:
+        NonFiniteLoss: it does not.
+    """
+    bad = (~torch.isfinite(logits).flatten(1).all(1)).nonzero().flatten()
+    if len(bad) == 0:
+        return
+    shown = ", ".join(map(str, bad[:8].tolist())) + (", ..." if len(bad) > 8 else "")
+    lr = state.optimizer.param_groups[0]["lr"]
+    raise NonFiniteLoss(
+        f"the predictions for {len(bad)} of {len(logits)} validation samples are not finite in epoch {state.epoch}, "
+        f"after update {state.updates - 1}, lr {lr:.2e}\n"
+        f"samples (numbers in the fold's validation rows): {shown}",
+        hint=_hint(lr),
+    )
+
+
+def _hint(lr: float) -> str:
+    return (
+        f"a smaller learning rate, e.g. optimizer.lr={lr / 3:.1e}, training.precision=fp32, or "
+        "training.nonfinite_retries=1"
+    )

@@ -33,7 +33,8 @@ class TrainState:
         best_weights: the weights then, on the CPU.
         history: one dict of values an epoch.
         stopped_early: early stopping ended the training.
-        micro_batch: most samples of one forward pass since memory ran out; None while the config's holds.
+        micro_batches: [from which update on, most samples of one forward pass], one for each time that memory ran out.
+        eval_batch: most samples of one forward pass in validation since memory ran out there; None: the config's.
         lr_factor: what the lr is multiplied by since a loss was not finite.
         retries: how often that was.
         notes: what a reader of the run must know of this training.
@@ -53,7 +54,8 @@ class TrainState:
     best_weights: Weights = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     stopped_early: bool = False
-    micro_batch: int | None = None
+    micro_batches: list[list[int]] = field(default_factory=list)
+    eval_batch: int | None = None
     lr_factor: float = 1.0
     retries: int = 0
     notes: list[str] = field(default_factory=list)
@@ -68,8 +70,20 @@ class TrainState:
         self.epoch, self.updates_done, self.samples_done = self.epoch + 1, 0, 0
         self.loss_sum.zero_()
 
-    def snapshot(self) -> Snapshot:
-        """A copy of all of it on the CPU. Copies from a GPU are only begun: `ready` tells when they have arrived."""
+    def shrink_eval_batch(self, before: int, size: int) -> None:
+        """Validate with fewer samples a forward pass from now on."""
+        self.eval_batch = size
+        self.notes.append(
+            f"out of memory in the validation of epoch {self.epoch}: from there on {size} samples a forward pass "
+            f"instead of {before}"
+        )
+
+    def snapshot(self, spoilt: Tensor | None = None) -> Snapshot:
+        """A copy of all of it on the CPU. Copies from a GPU are only begun: `ready` tells when they have arrived.
+
+        Args:
+            spoilt: not 0 where a loss so far was not finite, a scalar on the device; None: all were.
+        """
         weights = {"weights": copy_weights(self.model)}
         if self.average:
             weights["average"] = copy_weights(self.average.module)
@@ -81,11 +95,12 @@ class TrainState:
             "loss_sum": _on_host(self.loss_sum),
             **{name: _on_host(getattr(self, name)) for name in _PLAIN},
         }
+        flag = None if spoilt is None else _on_host(spoilt)
         ready = None
         if self.loss_sum.is_cuda:
             ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
-        return Snapshot(weights, rest, ready)
+        return Snapshot(weights, rest, ready, flag)
 
     def restore(self, saved: Snapshot) -> None:
         """Take over what `snapshot` copied."""
@@ -109,7 +124,8 @@ _PLAIN = (
     "best_epoch",
     "history",
     "stopped_early",
-    "micro_batch",
+    "micro_batches",
+    "eval_batch",
     "lr_factor",
     "retries",
     "notes",

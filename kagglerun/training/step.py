@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
-from kagglerun.errors import TrainingError
+from kagglerun.errors import NonFiniteLoss, TrainingError
 from kagglerun.training.batches import Batch, Samples
 from kagglerun.training.distributed import Team
 from kagglerun.training.finite import FiniteWatch, UpdateFacts
@@ -17,6 +17,9 @@ from kagglerun.training.optim import lr_at, peak_lr
 from kagglerun.training.precision import Precision
 from kagglerun.training.seed import seed_torch
 from kagglerun.training.state import TrainState
+
+_LEAST_SCALE = 2.0**-10
+"""fp16's loss scale starts at 2**16 and is halved at each overflow; below this the loss itself underflows."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Stepper:
         random: Randomness,
         updates_per_epoch: int,
     ) -> None:
-        self._state, self._forward, self._loss, self._settings = state, forward, loss, settings
+        self._state, self.forward, self._loss, self._settings = state, forward, loss, settings
         self._precision, self._team, self._random = precision, team, random
         self._updates_per_epoch = updates_per_epoch
         named = [(name, p) for name, p in state.model.named_parameters() if p.requires_grad]
@@ -126,6 +129,21 @@ class Stepper:
         for buffer, before in zip(model.buffers(), kept, strict=True):
             buffer.copy_(before)
 
+    def settle(self) -> None:
+        """Wait for the answers to all updates so far.
+
+        Raises:
+            NonFiniteLoss: one had no finite loss or gradient, or fp16 cannot hold the gradients at all.
+        """
+        self.watch.settle()
+        scaler = self._state.scaler
+        if scaler.is_enabled() and scaler.get_scale() < _LEAST_SCALE:
+            raise NonFiniteLoss(
+                f"the gradients overflow fp16 even with the loss scaled by {scaler.get_scale():.1e}, so that no update "
+                f"is made any more (epoch {self._state.epoch}, update {self._state.updates})",
+                hint="training.precision=bf16, or fp32; or a smaller learning rate",
+            )
+
     def _set_lr(self) -> float:
         config = self._settings
         lr = lr_at(self._state.updates, config.schedule, self._peak, self._updates_per_epoch, config.training.epochs)
@@ -143,7 +161,7 @@ class Stepper:
             weight = len(piece) * self._team.size / n_samples
             with self._team.backward_of(is_last=number == len(pieces) - 1):
                 with self._precision.autocast():
-                    logits = self._forward(*batch.inputs)
+                    logits = self.forward(*batch.inputs)
                 assert batch.targets is not None, "training samples have targets"
                 loss = self._loss(logits.float(), batch.targets)
                 loss = loss if weight == 1 else loss * weight
@@ -177,14 +195,3 @@ class Stepper:
             return torch.stack(norms)
         known = iter(norms)
         return torch.stack([self._absent if p.grad is None else next(known) for p in self._parameters])
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is full."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
-
-
-_SIGNS = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "can't allocate memory", "CUDA out of memory")

@@ -18,8 +18,9 @@ from kagglerun.config.schema import TrainingConfig
 from kagglerun.errors import KagglerunError, TrainingError
 from kagglerun.training.available_memory import available_memory
 from kagglerun.training.measurements import measurement_key, remembered
+from kagglerun.training.memory import is_out_of_memory
 from kagglerun.training.seed import deterministic_algorithms
-from kagglerun.training.step import FitSettings, is_out_of_memory
+from kagglerun.training.step import FitSettings
 from kagglerun.training.step_trial import Cost, StepTrial, Workload, release
 
 UPDATES_PER_EPOCH = 20

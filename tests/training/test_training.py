@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from kagglerun.config.schema import OptimizerConfig, ScheduleConfig, TrainingConfig
-from kagglerun.errors import CheckpointUnreadable, ConfigError, NonFiniteLoss
+from kagglerun.errors import CheckpointUnreadable, ConfigError, NonFiniteLoss, TrainingError
 from kagglerun.files import sha256_of_file, write_json
 from kagglerun.training.batches import Batch
 from kagglerun.training.batching import split_epoch, updates_per_epoch
@@ -174,7 +174,7 @@ def test_a_checkpoint_is_written_while_the_caller_goes_on_and_its_error_comes_ou
     (tmp_path / "file").write_text("")
     checkpoints = Checkpoints(tmp_path / "file" / "folder")
     checkpoints.save_soon(snapshot(1))
-    with pytest.raises(OSError, match="Not a directory"):
+    with pytest.raises(TrainingError, match="Not a directory"):
         checkpoints.wait()
 
 
