@@ -233,7 +233,9 @@ class _Training:
         self.team.sync_buffers(state.evaluated)
         size = state.eval_batch or self.config.eval_size
         group = state.optimizer.param_groups[0]
-        logits = predict_logits(state.evaluated, task.valid, size, self.precision, self.team, state.shrink_eval_batch)
+        # In a team each process shrinks its own batches: what they share must not depend on the memory of one.
+        shrunk = state.shrink_eval_batch if self.team.size == 1 else None
+        logits = predict_logits(state.evaluated, task.valid, size, self.precision, self.team, shrunk)
         self.stepper.settle()
         check_predictions(logits, state)
         return self.team.values_of_first(
@@ -271,6 +273,7 @@ def _start(
 
 def _go_back(task: FitTask, settings: FitSettings, checkpoints: Checkpoints, device: torch.device, mend: Mend) -> None:
     """Write a changed checkpoint as the last one, so that a kill right after this changes nothing."""
+    current_team().wait_for_all()  # until the first process has written what it was about to
     precision = Precision.resolve(settings.training.precision, device)
     saved = checkpoints.load_border() if mend.from_border else checkpoints.load()
     state = _start(task, settings, device, precision, saved)
