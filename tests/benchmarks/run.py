@@ -21,6 +21,7 @@ from pathlib import Path
 
 import engine
 import fetch
+import memory
 import real_scores
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -31,12 +32,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    parser.add_argument("--parts", default="command_line,engine,fetch,real_scores", help="which of them, with commas")
+    every = "command_line,engine,fetch,memory,real_scores"
+    parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
         "command_line": command_line,
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
+        "memory": memory.report,
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
     }
     wanted = [part for part in chosen.parts.split(",") if part != "real_scores" or chosen.data]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from kagglerun.config.augment import AugmentConfig
+from kagglerun.data.image_store import ImageStore, file_bytes, header
 from kagglerun.data.images import open_images
 from kagglerun.errors import ConfigError, DataError, TrainingError
 from kagglerun.models.image_batches import ImageBatches, ImageSupply, copied_to, keep_on_device
@@ -125,9 +130,6 @@ def test_epochs_differ_and_validation_is_the_plain_image(supply: Callable[..., I
 
 @pytest.mark.parametrize("way", list(WAYS))
 def test_closing_a_stream_early_leaves_no_thread_and_no_process(supply: Callable[..., ImageSupply], way: str) -> None:
-    import multiprocessing
-    import threading
-
     stream = batches_of(supply(**WAYS[way])).stream(parts_of(2, 2, 2, 2, 2, 2), 0)
     next(stream)
     stream.close()
@@ -225,9 +227,6 @@ def test_transforms_that_give_something_else_are_told_what_is_wanted(
 
 
 def test_a_process_that_is_killed_is_an_error_with_a_way_out(supply: Callable[..., ImageSupply]) -> None:
-    import os
-    import signal
-
     def killed(image: Image.Image) -> Tensor:
         os.kill(os.getpid(), signal.SIGKILL)
         return torch.zeros(3, SIZE, SIZE)
@@ -265,3 +264,28 @@ def test_what_is_kept_on_a_gpu_follows_its_free_memory(
     free[0] = taken - 1
     with pytest.raises(TrainingError, match="data_on_gpu is 'always'"):
         keep_on_device(store, gpu, "always")
+
+
+# Memory
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
+    count, side = 2000, 224
+    path = tmp_path / "images.npy"
+    path.write_bytes(header(count, side))
+    os.truncate(path, file_bytes(count, side))  # 300 MB of black, which take no room on the disk
+    store = ImageStore.open(path, count, side)
+    assert store is not None
+    augmentation = Augmentation(AugmentConfig(), 0, side, 32, (0.5,) * 3, (0.5,) * 3)
+    batches = ImageBatches(ImageSupply(store, CPU), np.arange(count), None, augmentation)
+    parts = np.split(np.random.default_rng(0).permutation(count), count // 20)
+    before = highest = resident_bytes()
+    for epoch in (None, 0):
+        for _ in batches.stream(parts, epoch):
+            highest = max(highest, resident_bytes())
+    store.close()
+    assert highest - before < 100e6 < store.size_bytes / 3
