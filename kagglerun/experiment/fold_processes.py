@@ -171,7 +171,7 @@ class _Crew:
             [*command, _WORKER, paths.slug, paths.run_id],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(workspace, config, device, self._logs.name),
+            env=environment_of_workers(workspace, config, device, self._logs.name),
             start_new_session=True,  # Ctrl-C in a terminal reaches the parent alone
         )
         assert self._process.stdin is not None
@@ -247,7 +247,8 @@ class _Crew:
         self._logs.cleanup()
 
 
-def _environment(workspace: Workspace, config: Config, device: str | None, logs: str) -> dict[str, str]:
+def environment_of_workers(workspace: Workspace, config: Config, device: str | None, logs: str) -> dict[str, str]:
+    """What processes that train for this one are started with: one GPU each where `device` names it."""
     own = {
         "KAGGLERUN_WORKSPACE": str(workspace.root),
         PARENT: str(os.getpid()),

@@ -186,7 +186,7 @@ def measure_fold(prepared: Prepared, config: Config, seconds: float, by_stage: b
 
     with tempfile.TemporaryDirectory(prefix="kagglerun-profile-") as folder:
         try:
-            prepared.family.fit_fold(_context(prepared, config, Path(folder), measure))
+            prepared.family.fit_fold(measuring_context(prepared, config, Path(folder), measure))
         except _Measured as measured:
             return measured.result
         except Stopped:
@@ -197,7 +197,8 @@ def measure_fold(prepared: Prepared, config: Config, seconds: float, by_stage: b
     )
 
 
-def _context(prepared: Prepared, config: Config, folder: Path, trainer: Callable[..., Any]) -> FoldContext:
+def measuring_context(prepared: Prepared, config: Config, folder: Path, trainer: Callable[..., Any]) -> FoldContext:
+    """The first fold as a run has it, with another trainer than `fit` and an end for families without one."""
     fold = prepared.chosen_folds[0]
     train_rows, valid_rows = prepared.fold_rows(fold)
     return FoldContext(
