@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from kagglerun import __version__
 from kagglerun.cli import (
+    doctor,
     fetch,
     init,
     inspect,
@@ -23,6 +24,7 @@ from kagglerun.cli import (
     logs,
     metrics,
     practice,
+    profile,
     reproduce,
     resume,
     runs,
@@ -80,6 +82,7 @@ def _add_commands() -> None:
     app.command()(inspect.inspect)
     app.command()(metrics.metrics)
     app.command()(train.train)
+    app.command()(profile.profile)
     app.command()(sweep.sweep)
     app.command()(jobs.jobs)
     app.command()(logs.logs)
@@ -92,6 +95,7 @@ def _add_commands() -> None:
     app.add_typer(track.track)
     app.command()(submit.submit)
     app.command()(submissions.submissions)
+    app.command()(doctor.doctor)
 
 
 _add_commands()
