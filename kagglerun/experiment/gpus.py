@@ -34,6 +34,10 @@ def require_gpus(config: Config) -> None:
             f"training.gpus is {wanted}, but model.kind 'tabular_boosting' trains in one process",
             hint="training.gpus=1; folds side by side: kagglerun train ... --folds-parallel",
         )
+    if training.sync_batchnorm and (training.device == "cpu" or not torch.cuda.is_available()):
+        raise ConfigError(
+            "training.sync_batchnorm needs GPUs: torch has it for them alone", hint="training.sync_batchnorm=false"
+        )
     found = torch.cuda.device_count() if training.device != "cpu" else wanted
     if found < wanted:
         raise ConfigError(

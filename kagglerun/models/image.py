@@ -116,6 +116,16 @@ class ImageFamily:
             return _fit_images(context)
 
 
+def _network(context: FoldContext, config: ImageModelConfig) -> nn.Module:
+    """The model; with several GPUs and `sync_batchnorm` its batch norms take their statistics over all of them."""
+    model = build_image_model(config, context.data.n_outputs)
+    training = context.config.training
+    if training.gpus > 1 and training.sync_batchnorm:
+        shared: nn.Module = timm.layers.convert_sync_batchnorm(model)
+        return shared
+    return model
+
+
 def _fit_images(context: FoldContext) -> FoldOutcome:
     config, data = context.config, context.data
     model_config = config.model
@@ -135,7 +145,7 @@ def _fit_images(context: FoldContext) -> FoldOutcome:
         result = fit_neural(
             context,
             head,
-            build=lambda: build_image_model(model_config, data.n_outputs).to(memory_format=torch.channels_last),
+            build=lambda: _network(context, model_config).to(memory_format=torch.channels_last),
             train=labelled(context.train_rows),
             valid=labelled(context.valid_rows),
         )
