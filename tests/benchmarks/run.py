@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import data_path
 import engine
 import fetch
 import memory
@@ -32,17 +33,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,engine,fetch,memory,real_scores"
+    every = "command_line,data_path,engine,fetch,memory,real_scores"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
         "command_line": command_line,
+        "data_path": lambda: data_path.report(Path(chosen.data)),
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
         "memory": memory.report,
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
     }
-    wanted = [part for part in chosen.parts.split(",") if part != "real_scores" or chosen.data]
+    wanted = [part for part in chosen.parts.split(",") if part not in ("data_path", "real_scores") or chosen.data]
     section = "\n\n".join([heading(), *(reports[part]() for part in wanted)]) + "\n"
     before = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n"
     RESULTS.write_text(f"{before.rstrip()}\n\n{section}", "utf-8")

@@ -30,8 +30,9 @@ def in_pieces(device: torch.device, n: int, numbers_each: int, work: Callable[[s
     """
     most = max(1, _NUMBERS_AT_ONCE.get(device.type, 2**26) // numbers_each)
     threads = torch.get_num_threads() if device.type == "cpu" else 1
-    step = min(most, -(-n // threads))
-    slices = [slice(start, start + step) for start in range(0, n, max(1, step))]
+    pieces = -(-n // (most * threads)) * threads
+    step = max(1, -(-n // max(1, pieces)))
+    slices = [slice(start, min(start + step, n)) for start in range(0, n, step)]
     if threads == 1 or len(slices) == 1:
         for part in slices:
             work(part)
