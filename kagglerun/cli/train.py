@@ -45,7 +45,10 @@ def train(
 
     workspace = Workspace.find()
     given = [*(overrides or ()), *([f"training.gpus={gpus}"] if gpus else [])]
-    resolved = resolve_config(workspace, load_config(workspace.config_file(config), given), _tell)
+    parsed = load_config(workspace.config_file(config), given)
+    if run:
+        parsed = _as_settled(workspace, parsed, run)
+    resolved = resolve_config(workspace, parsed, _tell)
     count = _processes(resolved, folds_parallel or processes is not None, processes)
     run_id = run or new_run_id(resolved)
     out.print(_first_line(run_id, resolved, count), markup=False)
@@ -58,6 +61,15 @@ def train(
     folds = " ".join(f"{score:.5f}" for score in result.fold_scores)
     out.print(f"OOF score {result.score:.5f}   folds {folds}   {result.seconds:.1f} s")
     out.print(f"next: kagglerun show {run_id}    or    kagglerun submit {run_id}", markup=False)
+
+
+def _as_settled(workspace: Workspace, config: Config, run: str) -> Config:
+    """The config with what the run of this id settled when it began, wherever it goes on."""
+    from kagglerun.config.load import load_config
+    from kagglerun.config.settled import keep_settled
+
+    frozen = workspace.run(workspace.resolve_competition(config.competition), run).config
+    return keep_settled(config, load_config(frozen)) if frozen.exists() else config
 
 
 def _tell(line: str) -> None:

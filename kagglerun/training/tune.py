@@ -137,17 +137,18 @@ def _largest_on_gpu(
     size = largest_that_fits(sizes, fits)
     if size is None:
         raise TrainingError(
-            f"a step of {sizes[0]} samples does not fit the GPU: {_gb(budget)} of its memory can be used",
+            f"a step of {sizes[0]} samples does not fit the GPU: {_size(budget)} of its memory can be used",
             hint="training.gradient_checkpointing=true, a smaller model.image_size, or a smaller model",
         )
     limit = _limit(settings.training) if size == sizes[-1] else "the GPU's memory"
-    return BatchAnswer(size, f"limited by {limit}; a step takes {_gb(peaks[size])} of {_gb(budget)} that can be used")
+    used = f"a step takes {_size(peaks[size])} of {_size(budget)} that can be used"
+    return BatchAnswer(size, f"limited by {limit}; {used}")
 
 
 def _largest_on_cpu(workload: Workload, settings: FitSettings, sizes: Sequence[int], budget: int) -> BatchAnswer:
     fixed, per_sample = cpu_bytes(workload)
     size = largest_that_fits(sizes, lambda size: fixed + size * per_sample <= budget) or sizes[0]
-    used = f"a step takes about {_gb(fixed + size * per_sample)} of {_gb(budget)} that can be used"
+    used = f"a step takes about {_size(fixed + size * per_sample)} of {_size(budget)} that can be used"
     return BatchAnswer(size, f"limited by {_limit(settings.training) if size == sizes[-1] else 'the memory'}; {used}")
 
 
@@ -277,5 +278,5 @@ def _rounded(number: int) -> int:
     return number // step * step
 
 
-def _gb(number: int) -> str:
-    return f"{number / 1e9:.2g} GB" if number < 1e10 else f"{number / 1e9:.0f} GB"
+def _size(number: int) -> str:
+    return f"{number / 1e6:.3g} MB" if number < 1e9 else f"{number / 1e9:.3g} GB"
