@@ -67,8 +67,10 @@ def run_fold(prepared: Prepared, fold: int, paths: FoldPaths, report: Report, sh
         team = current_team()
         if team.is_first:
             _write(prepared, context, outcome, time.monotonic() - started)
-            Checkpoints(paths.checkpoints).delete()
         team.wait_for_all()
+    # Also where a process died right after the result was written.
+    if current_team().is_first:
+        Checkpoints(paths.checkpoints).delete()
     return read_fold(paths)
 
 
