@@ -19,6 +19,13 @@ from kagglerun.experiment.run import RunStopped, run_experiment
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
 
 
+@pytest.fixture(autouse=True)
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is enough here."""
+    monkeypatch.setenv("KAGGLERUN_MLFLOW_URI", "none")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def make_config(workspace: Workspace, **training: object) -> Config:
     values = {
         "name": "made",
