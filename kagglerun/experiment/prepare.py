@@ -38,6 +38,7 @@ from kagglerun.kaggle_api.manifest import read_manifest
 from kagglerun.metrics import Metric, columns_needed, score_rows
 from kagglerun.metrics.list_cells import at_least_one, rows_may_be_empty
 from kagglerun.models.base import ModelFamily, ModelInput, find_family
+from kagglerun.training.compiled import use_compile_cache
 from kagglerun.workspace import CompetitionPaths, Workspace
 
 
@@ -76,6 +77,7 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
             "training": config.training.model_copy(update={"cpu_threads": threads}),
         }
     )
+    use_compile_cache(workspace.compiled)
     seen = None if hooks.model() else partial(_model_input, workspace, data, hooks, _data_digest(paths))
     return settle(filled, seen, metric, workspace.measurements, tell)
 
@@ -201,6 +203,7 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
     """
     assert config.competition is not None, "resolve_config fills the competition in"
     paths = workspace.competition(config.competition)
+    use_compile_cache(workspace.compiled)
     card = load_card(paths.card)
     card.require_resolved(paths.card)
     data = load_competition(paths, card)

@@ -20,7 +20,6 @@ from kagglerun.experiment.prepare import Prepared, prepare
 from kagglerun.experiment.profile_changes import Change, possible_changes
 from kagglerun.models.base import FoldContext
 from kagglerun.paths import FoldPaths
-from kagglerun.training.compiled import use_compile_cache
 from kagglerun.training.loop import FitTask, Stopped
 from kagglerun.training.memory import is_out_of_memory
 from kagglerun.training.precision import resolve_device
@@ -120,7 +119,6 @@ def profile(workspace: Workspace, config: Config, seconds: float, tell: Tell) ->
         DataError: the data cannot be used.
     """
     began = time.monotonic()
-    use_compile_cache(workspace.compiled)
     prepared = prepare(workspace, config)
     tell("measuring the config as it is")
     prepared_seconds = time.monotonic() - began

@@ -11,14 +11,15 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from kagglerun.errors import TrainingError
 
-Mode = Literal["off", "inductor", "cudagraphs"]
+_FOLDER_OF_USER = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+"""Looked up now: inductor fills the variable in itself as soon as it is imported."""
+
 Forward = Callable[..., Tensor]
 """The model's inputs, each (n, ...), to logits (n, n_logits)."""
 
@@ -57,7 +58,8 @@ def use_compile_cache(folder: Path) -> None:
 
     A folder that the user named in TORCHINDUCTOR_CACHE_DIR stays.
     """
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    if _FOLDER_OF_USER is None:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
 
 
 class _Compiled:
