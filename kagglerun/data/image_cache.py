@@ -105,13 +105,10 @@ class ImageCache:
     def _make_room(self, needed: int) -> None:
         """Evict until the new store fits below the limit."""
         limit = self._limit()
-        if needed > limit or not self._evict(lambda: self._taken() + needed <= limit):
-            raise DiskFull(
-                f"the decoded images need {_gigabytes(needed)} in {self._folder}; all stores there may take "
-                f"{_gigabytes(limit)}, and {_gigabytes(self._taken())} are in use",
-                hint="allow more: image_cache_gb in .kagglerun/settings.yaml; or decode again in each epoch: "
-                "training.image_cache=false",
-            )
+        if needed > limit:
+            raise _too_small(self._folder, needed, limit, "")
+        if not self._evict(lambda: self._taken() + needed <= limit):
+            raise _too_small(self._folder, needed, limit, f", of which {_gigabytes(self._taken())} are in use")
 
     def _reserve(self, descriptor: int, needed: int) -> None:
         """Take the whole room at once: a disk that is too small shows before anything is decoded."""
@@ -243,5 +240,13 @@ def _write_all(descriptor: int, content: memoryview, offset: int) -> None:
         done += os.pwrite(descriptor, content[done:], offset + done)
 
 
+def _too_small(folder: Path, needed: int, limit: int, in_use: str) -> DiskFull:
+    return DiskFull(
+        f"the decoded images need {_gigabytes(needed)} in {folder}, where all may take {_gigabytes(limit)}{in_use}",
+        hint="allow more by image_cache_gb in .kagglerun/settings.yaml, or decode again in each epoch: "
+        "training.image_cache=false",
+    )
+
+
 def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"
+    return f"{size / 1e9:.3g} GB"

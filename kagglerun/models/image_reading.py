@@ -150,7 +150,7 @@ def _checked(made: object, size: int) -> NDArray[np.float32]:
         given = f"{made.dtype} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
         raise ConfigError(
             f"the transforms of hooks.py gave {given}; they must give a tensor {shape}, uint8 or float in [0, 1]",
-            hint="end with v2.Resize((image_size, image_size)) and v2.ToTensor() or v2.PILToTensor()",
+            hint="end with v2.Resize((image_size, image_size)) and v2.PILToTensor()",
         )
     if made.dtype == torch.uint8:
         return made.numpy().astype(np.float32) / np.float32(255)

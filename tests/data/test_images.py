@@ -71,6 +71,15 @@ def start_process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
+def rest_of_output(process: subprocess.Popen[str]) -> str:
+    """What it printed after its first line; communicate() would lose what was read together with that line."""
+    assert process.stdout is not None and process.stdin is not None
+    process.stdin.close()
+    text = process.stdout.read()
+    process.wait()
+    return text
+
+
 def end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
@@ -280,7 +289,7 @@ def test_a_second_process_waits_for_the_first_and_decodes_nothing(tmp_path: Path
     while any(process.poll() is None for process in (first, *others)):
         seen |= {path.stat().st_ino for path in (tmp_path / "cache").glob("*.npy")}
         time.sleep(0.02)
-    assert [process.communicate()[0] for process in (first, *others)] == ["opened\n"] * 3
+    assert [rest_of_output(process) for process in (first, *others)] == ["opened\n"] * 3
     assert [process.returncode for process in (first, *others)] == [0, 0, 0]
     assert len(seen) <= 1 and len(list((tmp_path / "cache").iterdir())) == 1
 
@@ -293,7 +302,7 @@ def test_a_waiting_process_decodes_when_the_first_is_killed(tmp_path: Path) -> N
     second = start_process(tmp_path, "fast")
     time.sleep(0.2)
     end(first)
-    assert second.communicate()[0] == "opened\n"
+    assert rest_of_output(second) == "opened\n"
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
 
 
