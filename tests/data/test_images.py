@@ -75,7 +75,8 @@ def rest_of_output(process: subprocess.Popen[str]) -> str:
     """What it printed after its first line; communicate() would lose what was read together with that line."""
     assert process.stdout is not None and process.stdin is not None
     process.stdin.close()
-    text = process.stdout.read()
+    with process.stdout:
+        text = process.stdout.read()
     process.wait()
     return text
 
