@@ -26,7 +26,8 @@ def test_the_gpu_script_runs_through_on_a_cpu_and_its_trainings_repeat(tmp_path:
     assert "twice EQUAL, stopped and resumed EQUAL" in done.stdout
     assert "trained to the end; out of memory" in done.stdout
     assert "DIFFERENT" not in done.stdout
-    assert not list(tmp_path.iterdir()), "images and stores are removed"
+    left = [path.name for path in tmp_path.iterdir() if not path.name.startswith("torchinductor")]
+    assert not left, "images and stores are removed"
 
 
 def test_without_a_gpu_the_section_says_so() -> None:

@@ -64,7 +64,11 @@ def _compare(workspace: Workspace, config: Config, strategies: list[str], second
     from rich.table import Table
 
     from kagglerun.experiment.compare_parallel import compare
+    from kagglerun.training.precision import resolve_device
 
+    # Without a GPU the processes are told to share the CPU.
+    device = resolve_device(config.training.device).type
+    config = config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
     wanted = tuple(name for name in _STRATEGIES if name == "single" or not strategies or name in strategies)
     with err.status("measuring " + ", ".join(wanted)):
         results = compare(workspace, config, wanted, seconds / len(wanted))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,8 +18,7 @@ from torch import Tensor, nn
 
 from kagglerun.errors import TrainingError
 
-_FOLDER_OF_USER = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-"""Looked up now: inductor fills the variable in itself as soon as it is imported."""
+_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 Forward = Callable[..., Tensor]
 """The model's inputs, each (n, ...), to logits (n, n_logits)."""
@@ -58,8 +58,19 @@ def use_compile_cache(folder: Path) -> None:
 
     A folder that the user named in TORCHINDUCTOR_CACHE_DIR stays.
     """
-    if _FOLDER_OF_USER is None:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)
+    global _ours
+    named = os.environ.get(_VARIABLE)
+    if named is None or named == _ours or _is_default(Path(named)):
+        os.environ[_VARIABLE] = _ours = str(folder)
+
+
+_ours: str | None = None
+"""What this process set the variable to."""
+
+
+def _is_default(named: Path) -> bool:
+    """Whether inductor filled the variable in itself, as it does when it is imported."""
+    return named.parent == Path(tempfile.gettempdir()) and named.name.startswith("torchinductor_")
 
 
 class _Compiled:

@@ -47,6 +47,7 @@ from kagglerun.models.image_batches import ImageBatches, ImageSupply, copied_to
 from kagglerun.training.augmentation import Augmentation
 from kagglerun.training.batches import Batch
 from kagglerun.training.checkpoint import Checkpoints
+from kagglerun.training.compiled import use_compile_cache
 from kagglerun.training.gpu_monitor import GpuMonitor, GpuUse
 from kagglerun.training.loop import FitSettings, FitTask, Stopped, fit
 from kagglerun.training.precision import Precision
@@ -668,7 +669,7 @@ def report(device: torch.device | None = None, quick: bool = False, parts: Seque
             return "### GPU\n\nThere is no GPU on this machine."
         device = torch.device("cuda", 0)
     with tempfile.TemporaryDirectory(prefix="gpu-benchmark-") as folder:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{folder}/inductor")
+        use_compile_cache(Path(folder) / "compiled")
         bench = Bench(device, quick, Path(folder))
         sections = [heading(bench)]
         for name in parts:

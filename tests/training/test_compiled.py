@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +28,8 @@ SIZES = [8, 8, 3, 8, 5, 8]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from torch._inductor import config
 
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "put back at the end")
-    monkeypatch.setattr(compiling, "_FOLDER_OF_USER", None)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_somebody")
+    monkeypatch.setattr(compiling, "_ours", None)
     use_compile_cache(tmp_path / "compiled")
     # Processes that compile side by side take longer to start than this little code to compile.
     with config.patch(compile_threads=1):
@@ -130,6 +131,10 @@ def test_gradients_of_recorded_graphs_are_copied_where_they_are_added_up(monkeyp
 
 def test_a_folder_that_the_user_named_for_compiled_code_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/mine")
-    monkeypatch.setattr(compiling, "_FOLDER_OF_USER", "/mine")
     use_compile_cache(tmp_path)
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "/mine"
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    monkeypatch.setattr(compiling, "_ours", None)
+    for workspace in (tmp_path / "one", tmp_path / "other"):
+        use_compile_cache(workspace)
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(workspace)
