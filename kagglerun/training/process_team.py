@@ -54,7 +54,8 @@ def join_team(device: str) -> Team:
 
 def leave_team() -> None:
     """End the connections to the other processes, once all have come here."""
-    current_team().wait_for_all()
+    team = current_team()
+    team.wait_for_all()
     if dist.is_initialized():
         dist.destroy_process_group()
     set_current_team(Team())
@@ -79,6 +80,8 @@ class ProcessTeam(Team):
         self._wrapped: DistributedDataParallel | None = None
         self._wishes = torch.zeros(2, dtype=torch.int32)
         self._asked: dist.Work | None = None
+        # Kept: torch 2.6 holds Python's lock while it ends a group, whose thread would wait for it to free this.
+        self._met = torch.zeros(1)
 
     def share(self, samples: Samples) -> Samples:
         """The contiguous part of an update that is this process's."""
@@ -163,7 +166,7 @@ class ProcessTeam(Team):
 
     def wait_for_all(self) -> None:
         """Return when every process has come here."""
-        dist.all_reduce(torch.zeros(1))
+        dist.all_reduce(self._met)
 
 
 _SYNC_OPTION = (
