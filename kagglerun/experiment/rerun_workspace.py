@@ -58,8 +58,9 @@ def finish(rerun: RunPaths) -> None:
 def remove(scratch: Workspace) -> None:
     """Remove the rerun's workspace; what its links lead to stays."""
     shutil.rmtree(scratch.root, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        scratch.root.parent.rmdir()
+    for folder in (scratch.root.parent, scratch.root.parent.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only where no other rerun stands in it
 
 
 def _lay_out(workspace: Workspace, run: RunPaths, scratch: Workspace) -> None:

@@ -130,7 +130,7 @@ def test_a_run_made_again_is_equal_and_leaves_nothing(
     assert found.equal and found.first is None and found.causes == ()
     assert [fold.fold for fold in found.folds] == [0, 1, 2]
     assert "30 OOF rows, 20 test rows" in found.folds[0].compared
-    assert not any(workspace.reproductions.iterdir())
+    assert not workspace.reproductions.exists()
     assert [summary.run_id for summary in list_runs(workspace)] == ["one"]
 
 
