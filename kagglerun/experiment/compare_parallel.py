@@ -15,7 +15,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -240,8 +240,8 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def main(argv: list[str]) -> int:
-    """Measure as one process of a team; the first writes rate.json into the folder.
+def main(argv: list[str]) -> NoReturn:
+    """Measure as one process of a team, and end it; the first writes rate.json into the folder.
 
     Args:
         argv: folder with config.yaml; seconds.
@@ -254,13 +254,12 @@ def main(argv: list[str]) -> int:
         rate = _of_fold(Workspace.find(), config, False, seconds)
         if team.is_first:
             write_json(folder / "rate.json", rate)
-        leave_team()
     except Exception as error:
         text = error.message if isinstance(error, KagglerunError) else f"{type(error).__name__}: {error}"
         write_text(folder / f"error-{time.time_ns()}.txt", text)
         os._exit(1)
-    return 0
+    leave_team()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -31,14 +32,13 @@ OUT_OF_MEMORY, PEER_LOST = "OutOfMemory", "PeerLost"
 """Kinds of failure that are no error of their own."""
 
 
-def main(argv: list[str]) -> int:
-    """Train the folds that the parent names until it says that there are no more.
+def main(argv: list[str]) -> NoReturn:
+    """Train the folds that the parent names until it says that there are no more, and end this process.
+
+    Its exit code is 0, or 1 after a failure that the parent was told of.
 
     Args:
         argv: slug of the competition; id of the run, whose config is frozen.
-
-    Returns:
-        0, or 1 after a failure that the parent was told of.
     """
     slug, run_id = argv
     die_with(int(os.environ[PARENT]))
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
             traceback.print_exc()
         _tell(channel, rank, kind or "TrainingError", f"{type(error).__name__}: {message}", None)
     else:
-        return 0
+        leave_team()
     # The other processes of the team may be dead: nothing can be closed in order.
     sys.stderr.flush()
     os._exit(1)
@@ -81,7 +81,6 @@ class _FoldWorker:
                 self._train(fold)
             except Stopped:
                 self._say({"event": "stopped", "fold": fold})
-        leave_team()
 
     def _next_fold(self) -> int:
         """The parent's word, the same in every process of the team; -1 when there is none left."""
@@ -122,4 +121,4 @@ def _be_silent(rank: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

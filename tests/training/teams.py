@@ -98,6 +98,7 @@ def run(case: Case, size: int) -> list[int]:
     team = start(case, size)
     for process in team:
         process.join(60)
+        process.kill()
     return [process.exitcode if process.exitcode is not None else -1 for process in team]
 
 
