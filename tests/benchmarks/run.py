@@ -24,6 +24,7 @@ import engine
 import fetch
 import memory
 import real_scores
+import transfer
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 
@@ -33,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,data_path,engine,fetch,memory,real_scores"
+    every = "command_line,data_path,engine,fetch,memory,real_scores,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -43,8 +44,10 @@ def main() -> None:
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
         "memory": memory.report,
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
+        "transfer": lambda: transfer.report(Path(chosen.data)),
     }
-    wanted = [part for part in chosen.parts.split(",") if part not in ("data_path", "real_scores") or chosen.data]
+    on_real_data = ("data_path", "real_scores", "transfer")
+    wanted = [part for part in chosen.parts.split(",") if part not in on_real_data or chosen.data]
     section = "\n\n".join([heading(), *(reports[part]() for part in wanted)]) + "\n"
     before = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n"
     RESULTS.write_text(f"{before.rstrip()}\n\n{section}", "utf-8")
