@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kagglerun.data.image_decoding import decode_into, decoding_threads
+from kagglerun.data.image_decoding import decode, decoding_threads
 from kagglerun.data.image_store import ImageStore, file_bytes, header, is_still
 from kagglerun.errors import DiskFull
 
@@ -168,10 +169,10 @@ def _size(path: Path) -> int | None:
 
 
 def _remove_unused(path: Path) -> bool:
-    """Remove a file unless a process holds a lock on it."""
+    """Remove a file unless a process holds a lock on it, or it is another user's."""
     try:
         descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -206,11 +207,15 @@ def _decode_all(descriptor: int, paths: Sequence[Path], side: int) -> None:
     start = len(header(len(paths), side))
     os.pwrite(descriptor, header(len(paths), side), 0)
     per_chunk = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (3 * side * side)))
+    given_up = threading.Event()
 
     def one(first: int) -> None:
         chunk = paths[first : first + per_chunk]
         pixels = np.empty((len(chunk), side, side, 3), dtype=np.uint8)
-        decode_into(chunk, pixels, threads=1)
+        for place, path in enumerate(chunk):
+            if given_up.is_set():
+                return
+            pixels[place] = np.asarray(decode(path, side))
         _write_all(descriptor, pixels.reshape(-1).data, start + first * 3 * side * side)
 
     with ThreadPoolExecutor(decoding_threads()) as pool:
@@ -219,6 +224,9 @@ def _decode_all(descriptor: int, paths: Sequence[Path], side: int) -> None:
             for number, _ in enumerate(_each_done(chunks, len(paths)), start=1):
                 if number % _SYNCED_CHUNKS == 0:
                     pool.submit(os.fdatasync, descriptor)
+        except BaseException:
+            given_up.set()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

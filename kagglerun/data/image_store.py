@@ -7,6 +7,7 @@ import io
 import os
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -69,7 +70,8 @@ class ImageStore:
         if not whole or not is_still(path, descriptor):
             os.close(descriptor)
             return None
-        os.utime(descriptor)
+        with suppress(PermissionError):  # another user's
+            os.utime(descriptor)
         return cls(descriptor, count, side)
 
     def __len__(self) -> int:

@@ -97,7 +97,12 @@ class SideStream:
 
     def mark(self) -> torch.cuda.Event | None:
         """A mark behind all that was launched on the side stream until now."""
-        return None if self._stream is None else self._stream.record_event()
+        if self._stream is None:
+            return None
+        # Blocking: who waits for it sleeps, and does not keep a core busy.
+        mark = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        self._stream.record_event(mark)
+        return mark
 
     def receive(self, tensors: Iterable[Tensor], mark: torch.cuda.Event | None) -> None:
         """Let the device's current work wait for a mark, and keep the memory of tensors that were made before it."""

@@ -27,11 +27,11 @@ from kagglerun.data.images import open_images
 
 folder, slow = Path(sys.argv[1]), sys.argv[2] == "slow"
 if slow:
-    decode_into = image_cache.decode_into
-    def slowly(*arguments, **options):
-        time.sleep(0.2)
-        decode_into(*arguments, **options)
-    image_cache.decode_into = slowly
+    decode = image_cache.decode
+    def slowly(path, side):
+        time.sleep(0.02)
+        return decode(path, side)
+    image_cache.decode = slowly
 print("started", flush=True)
 paths = sorted((folder / "rgb").iterdir(), key=lambda path: int(path.stem))
 store = open_images(paths, 8, folder / "cache", "content")
