@@ -180,9 +180,9 @@ class TrainingConfig(Section):
     checkpoint_seconds: float = Field(60, gt=0)
     """Within an epoch, save this often, in seconds."""
     checkpoint_epochs: int = Field(1, ge=1)
-    """Save at the end of every so many epochs; the last is always saved."""
+    """Save at the end of every so many epochs, or soon after one that is short; the last is always saved."""
     nonfinite_retries: int = Field(0, ge=0, le=10)
-    """After a NaN or infinite loss, go back to the last checkpoint so many times, each with a smaller lr."""
+    """After a NaN or infinite loss, go back by one to two times checkpoint_epochs, so often, each with a smaller lr."""
     nonfinite_lr_factor: float = Field(0.3, gt=0, lt=1)
     """What the lr is multiplied by at such a retry."""
     deterministic: bool = True

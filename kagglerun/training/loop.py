@@ -231,11 +231,16 @@ class _Training:
     def _evaluate(self) -> dict[str, float]:
         task, state = self.task, self.state
         self.team.sync_buffers(state.evaluated)
-        size = state.eval_batch or self.config.eval_size
         group = state.optimizer.param_groups[0]
-        # In a team each process shrinks its own batches: what they share must not depend on the memory of one.
-        shrunk = state.shrink_eval_batch if self.team.size == 1 else None
-        logits = predict_logits(state.evaluated, task.valid, size, self.precision, self.team, shrunk)
+        logits = predict_logits(
+            state.evaluated,
+            task.valid,
+            self.config.eval_size,
+            self.precision,
+            self.team,
+            state.eval_batch,
+            state.shrink_eval_batch,
+        )
         self.stepper.settle()
         check_predictions(logits, state)
         return self.team.values_of_first(

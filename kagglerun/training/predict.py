@@ -27,6 +27,7 @@ def predict_logits(
     size: int,
     precision: Precision,
     team: Team,
+    most: int | None = None,
     shrunk: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Logits for all samples in order, float32 on the CPU, shape (n, n_logits).
@@ -38,19 +39,20 @@ def predict_logits(
         batches: the samples.
         size: samples of one forward pass.
         precision: number format of the forward pass.
-        team: the processes that share the work.
+        team: the processes that share the work, in whole batches of `size`: the same number in all of them.
+        most: most samples of one forward pass in this process, where memory ran out before.
         shrunk: told (size, new size) where memory ran out.
 
     Raises:
         TrainingError: not even one sample fits into the memory.
     """
     model.eval()
-    parts = team.parts(cut(np.arange(len(batches), dtype=np.int64), size))
-    size = min(size, max(map(len, parts), default=1))
+    share = team.parts(cut(np.arange(len(batches), dtype=np.int64), size))
+    size = min(most or size, max(map(len, share), default=1))
     own = None
-    while own is None and parts:
+    while own is None and share:
         try:
-            own = _predict(model, batches, parts, precision)
+            own = _predict(model, batches, [piece for part in share for piece in cut(part, size)], precision)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -63,7 +65,6 @@ def predict_logits(
             if shrunk is not None:
                 shrunk(size, size // 2)
             size = size // 2
-            parts = [half for part in parts for half in cut(part, size)]
             if precision.device.type == "cuda":
                 torch.cuda.empty_cache()
     return team.gather(own)

@@ -25,19 +25,30 @@ from kagglerun.experiment.prepare import prepare
 from kagglerun.experiment.tiny_competition import tiny_config
 from kagglerun.files import read_json, sha256_of_file
 from kagglerun.training.ema import WeightAverage
-from kagglerun.training.process_team import join_team, leave_team
+from kagglerun.training.process_team import has_lost_peer, join_team, leave_team
 from kagglerun.training.step import Stepper
 from kagglerun.workspace import Workspace
 
+PEER_LOST = 3
+"""Exit code of a process whose team is not whole any more."""
 SLUGS = {"image": "tiny-image", "table": "tiny-table"}
 
 
 def attempt(root: str, config_name: str, run_id: str, trap: str = "") -> int:
     """Train what is left of a run's folds; killed at the trap, if one is given as `name:which time`."""
-    workspace = Workspace(Path(root))
+    try:
+        _train(Workspace(Path(root)), config_name, run_id, trap)
+    except RuntimeError as error:
+        if not has_lost_peer(error):
+            raise
+        return PEER_LOST
+    return 0
+
+
+def _train(workspace: Workspace, config_name: str, run_id: str, trap: str) -> None:
     config = load_config(workspace.sweeps / f"{config_name}.yaml")
     if config.training.gpus > 1:
-        _fork_team(config.training.gpus, workspace.root / f"{run_id}.port")
+        _fork_team(config.training.gpus, workspace.root / run_id)
         join_team("cpu")
     prepared = prepare(workspace, config)
     assert config.competition is not None
@@ -49,7 +60,6 @@ def attempt(root: str, config_name: str, run_id: str, trap: str = "") -> int:
         fold_module.run_fold(prepared, number, paths.fold(number), lambda *_: None, lambda _: False)
         _between_folds()
     leave_team()
-    return 0
 
 
 def write_config(workspace: Workspace, name: str, kind: str, **training: object) -> None:
@@ -71,15 +81,17 @@ def bits(workspace: Workspace, kind: str, run_id: str) -> dict[str, Any]:
     return found
 
 
-def _fork_team(size: int, port: Path) -> None:
-    """Become one of `size` processes of one session, as torchrun would start them."""
+def _fork_team(size: int, said: Path) -> None:
+    """Become one of `size` processes of one session, as torchrun would start them; the last one's pid is written."""
     rank = 0
     for number in range(1, size):
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             rank = number
             break
+        said.with_suffix(".pid").write_text(str(pid))
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port.read_text())
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=said.with_suffix(".port").read_text())
 
 
 def _die() -> None:
@@ -160,6 +172,15 @@ TRAPS: dict[str, Callable[[int], None]] = {
     "between folds": _trap(__import__(__name__, fromlist=["x"]), "_between_folds"),
 }
 """Name to what sets the trap for the nth time."""
+
+PHASES_OF_TRAPS = {
+    **dict.fromkeys(("after the backward pass", "between step and average"), "an update"),
+    **dict.fromkeys(("in the validation", "before an epoch counts"), "a validation"),
+    **dict.fromkeys([name for name in TRAPS if "checkpoint" in name], "a checkpoint's writing"),
+    **dict.fromkeys([name for name in TRAPS if name.startswith(("the fold's", "one of its"))], "a fold's result"),
+    **dict.fromkeys(("before its result", "after its result"), "a fold's result"),
+    "between folds": "start and end of a fold",
+}
 
 _PHASES = (
     ("a checkpoint's writing", r"checkpoint\.py.* in (_write|_write_whole|_write_files|_what_the_system_said)"),
