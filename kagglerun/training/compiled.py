@@ -45,7 +45,7 @@ def compiled(
     """
     if mode in ("off", "auto") or (mode == "cudagraphs" and device.type != "cuda"):
         return model
-    _quiet_logs()
+    _quiet_compiler()
     # A process that compiles many folds would reach the compiler's limit of variants and then run uncompiled.
     torch.compiler.reset()
     if mode == "cudagraphs" and accumulates:
@@ -129,7 +129,9 @@ def _own_gradients(parameters: Iterable[nn.Parameter]) -> None:
             parameter.register_hook(torch.clone)  # type: ignore[no-untyped-call]
 
 
-def _quiet_logs() -> None:
+def _quiet_compiler() -> None:
     """The compiler's remarks on speed are not for the user; its errors come as exceptions."""
     for name in ("torch._inductor", "torch._dynamo", "torch.utils.cpp_extension"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Said by torch 2.6 of a setting of its own, in the first backward pass.
+    warnings.filterwarnings("ignore", message="Skipping serialization of skipfiles_inline_module_allowlist")
