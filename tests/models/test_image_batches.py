@@ -289,3 +289,20 @@ def test_memory_does_not_grow_with_the_store(tmp_path: Path) -> None:
             highest = max(highest, resident_bytes())
     store.close()
     assert highest - before < 100e6 < store.size_bytes / 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_every_way_gives_the_same_bits_and_nearly_those_of_the_cpu(
+    supply: Callable[..., ImageSupply],
+) -> None:
+    gpu = torch.device("cuda")
+    for epoch, mixup in ((None, 0.0), (0, 0.0), (4, 0.4)):
+        on_cpu, _ = all_of(batches_of(supply(), mixup=mixup), epoch, 8, 8, 8, 5)
+        source = supply().source
+        made = [
+            all_of(batches_of(ImageSupply(source, gpu, resident), mixup=mixup), epoch, 8, 8, 8, 5)[0]
+            for resident in (None, copied_to(source, gpu))
+        ]
+        assert torch.equal(made[0], made[1])
+        assert torch.allclose(made[0].cpu(), on_cpu, atol=1e-3)
