@@ -75,7 +75,7 @@ def _mean(grey: Tensor) -> Tensor:
 def _turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue of HSV; value and saturation stay. Made of operations that are fast on a CPU too.
 
-    With the least and the largest of the three colours and the hue h from 0 to 6, the colours are
+    With the least and the largest of the three colours and six times the hue, h from 0 to 6, the colours are
     least + (largest - least) * clip(|h - 3| - 1), clip(2 - |h - 2|), clip(2 - |h - 4|), which needs no cases.
     """
     red, green, blue = (images[:, channel : channel + 1] for channel in range(3))
@@ -88,14 +88,14 @@ def _turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     from_blue = (red - green).add_(chroma * 4)
     hue = torch.lerp(green - blue, torch.lerp(from_green, from_blue, not_green), not_red)
     # Grey pixels have no hue: any will do, since it is multiplied by their chroma of zero.
-    hue.div_(chroma.clamp(min=_LEAST_CHROMA)).add_(turn * 6)
-    hue.sub_((hue / 6).floor_().mul_(6))
-    centres, signs, offsets = (_constants(images.device)[:, place].view(1, 3, 1, 1) for place in range(3))
-    shares = (hue - centres).abs_().mul_(signs).add_(offsets).clamp_(0, 1)
+    # As a share of the circle, and above zero before whole turns are taken off.
+    hue.div_(chroma.clamp(min=_LEAST_CHROMA).mul_(6)).add_(turn + 1).frac_()
+    centres, slopes, offsets = (_constants(images.device)[:, place].view(1, 3, 1, 1) for place in range(3))
+    shares = (hue - centres).abs_().mul_(slopes).add_(offsets).clamp_(0, 1)
     return shares.mul_(chroma).add_(least)
 
 
 @lru_cache(maxsize=8)
 def _constants(device: torch.device) -> Tensor:
-    """Centre, sign and offset of red, green and blue in `_turn_hue`, (3, 3); copied to a device once."""
-    return torch.tensor([[3.0, 1.0, -1.0], [2.0, -1.0, 2.0], [4.0, -1.0, 2.0]], device=device)
+    """Centre (a share of the circle), slope and offset of red, green and blue; (3, 3), copied to a device once."""
+    return torch.tensor([[3 / 6, 6.0, -1.0], [2 / 6, -6.0, 2.0], [4 / 6, -6.0, 2.0]], device=device)
