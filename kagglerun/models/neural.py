@@ -18,6 +18,7 @@ from kagglerun.training.distributed import current_team
 from kagglerun.training.loop import FitResult, FitSettings, FitTask, fit
 from kagglerun.training.precision import Precision, resolve_device
 from kagglerun.training.predict import predict_logits
+from kagglerun.training.recompute import recompute_activations
 
 
 def make_head(context: FoldContext) -> Head:
@@ -43,8 +44,9 @@ def fit_neural(
     """
     config = context.config
     valid_targets = context.data.targets[context.valid_rows]
+    recomputes = config.training.gradient_checkpointing
     task = FitTask(
-        build=build,
+        build=(lambda: recompute_activations(build())) if recomputes else build,
         train=train,
         valid=valid,
         loss=head.loss,

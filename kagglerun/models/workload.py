@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -11,6 +13,7 @@ from kagglerun.metrics import Metric
 from kagglerun.models.base import ModelInput
 from kagglerun.models.targets import Head, TargetTransform
 from kagglerun.training.batches import Batch
+from kagglerun.training.recompute import recompute_activations
 from kagglerun.training.step_trial import Workload
 
 
@@ -24,10 +27,14 @@ def make_workload(config: Config, data: ModelInput, metric: Metric, n_train: int
         n_train: training samples of a fold.
     """
     if isinstance(config.model, ImageModelConfig):
-        return _of_images(config.model, data, _head(config, data, metric), n_train)
-    if isinstance(config.model, TabularNeuralConfig):
-        return _of_table(config.model, data, _head(config, data, metric), n_train)
-    return None
+        found = _of_images(config.model, data, _head(config, data, metric), n_train)
+    elif isinstance(config.model, TabularNeuralConfig):
+        found = _of_table(config.model, data, _head(config, data, metric), n_train)
+    else:
+        return None
+    if not config.training.gradient_checkpointing:
+        return found
+    return replace(found, build=lambda: recompute_activations(found.build()))
 
 
 def _head(config: Config, data: ModelInput, metric: Metric) -> Head:
