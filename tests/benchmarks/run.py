@@ -22,6 +22,7 @@ from pathlib import Path
 import data_path
 import engine
 import fetch
+import gpu
 import memory
 import real_scores
 import transfer
@@ -39,6 +40,7 @@ def main() -> None:
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
         "command_line": command_line,
+        "gpu": gpu.report,
         "data_path": lambda: data_path.report(Path(chosen.data)),
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
