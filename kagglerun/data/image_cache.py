@@ -73,7 +73,7 @@ class ImageCache:
         part = final.with_name(f".{final.name}.part")
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _lock_as_writer(descriptor, len(paths))
+            _lock_as_writer(descriptor, part, len(paths))
             if not is_still(part, descriptor):
                 return None
             try:
@@ -147,14 +147,16 @@ class ImageCache:
                 yield known.st_mtime_ns, known.st_size, path
 
 
-def _lock_as_writer(descriptor: int, count: int) -> None:
-    """Wait until no other process writes the store."""
+def _lock_as_writer(descriptor: int, part: Path, count: int) -> None:
+    """Wait until no other process writes the store, not until it has done with it: it may use the file for hours."""
     noted = time.monotonic() + _NOTE_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
+            if not is_still(part, descriptor):
+                return
             if time.monotonic() > noted:
                 _log.warning("another process decodes the same %d images; waiting for it", count)
                 noted = float("inf")
