@@ -33,7 +33,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "mlflow": ("tracking/mlflow_store.py",),
     "optuna": ("sweep/",),
     "ray": ("sweep/ray_workers.py",),
-    "timm": ("models/image.py",),
+    "timm": ("models/image.py", "models/transfer.py"),
     "lightgbm": ("models/tabular_boosting.py",),
     "fastapi": ("practice/",),
     "starlette": ("practice/",),

@@ -57,6 +57,8 @@ class ImageModelConfig(Section):
     """Side in pixels of the model's input. Left out: the median side, at least 32, at most 224."""
     cache_size: int | None = Field(None, ge=8, le=4096)
     """Side in pixels of the decoded images kept; more than image_size keeps detail for crops. Left out: equal."""
+    aspect: Literal["stretch", "pad", "crop"] = "stretch"
+    """How images become squares: stretched, whole between grey bars, or their middle alone."""
     drop_rate: float = Field(0.0, ge=0, lt=1)
     """Dropout before the classifier."""
     drop_path_rate: float = Field(0.0, ge=0, lt=1)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kagglerun.data.image_decoding import decode, decoding_threads
+from kagglerun.data.image_decoding import Aspect, decode, decoding_threads
 from kagglerun.data.image_store import ImageStore, file_bytes, header, is_still
 from kagglerun.errors import DiskFull
 
@@ -41,10 +41,11 @@ class ImageCache:
     Args:
         folder: where they are.
         limit_bytes: most that all stores may take; half of what is free or theirs already when left out.
+        aspect: how the images of stores that are made become squares.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int | None = None) -> None:
-        self._folder, self._limit_bytes = folder, limit_bytes
+    def __init__(self, folder: Path, limit_bytes: int | None = None, aspect: Aspect = "stretch") -> None:
+        self._folder, self._limit_bytes, self._aspect = folder, limit_bytes, aspect
 
     def open(self, name: str, paths: Sequence[Path], side: int) -> ImageStore:
         """The store of this name, made of these files where there is none.
@@ -96,7 +97,7 @@ class ImageCache:
         self._make_room(needed)
         with _no_room_named(self._folder, needed):
             self._reserve(descriptor, needed)
-            _decode_all(descriptor, paths, side)
+            _decode_all(descriptor, paths, side, self._aspect)
             os.fsync(descriptor)
 
     def _clear_leftovers(self) -> None:
@@ -201,7 +202,7 @@ def _no_room_named(folder: Path, needed: int) -> Iterator[None]:
         ) from error
 
 
-def _decode_all(descriptor: int, paths: Sequence[Path], side: int) -> None:
+def _decode_all(descriptor: int, paths: Sequence[Path], side: int, aspect: Aspect) -> None:
     """Decode in threads, each of which writes its images to their place; Pillow decodes without the interpreter's lock.
 
     What is written goes to the disk meanwhile, so that little is left to be synced at the end.
@@ -217,7 +218,7 @@ def _decode_all(descriptor: int, paths: Sequence[Path], side: int) -> None:
         for place, path in enumerate(chunk):
             if given_up.is_set():
                 return
-            pixels[place] = np.asarray(decode(path, side))
+            pixels[place] = np.asarray(decode(path, side, aspect))
         _write_all(descriptor, pixels.reshape(-1).data, start + first * 3 * side * side)
 
     with ThreadPoolExecutor(decoding_threads()) as pool:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from kagglerun.errors import DataError
 Pixels = NDArray[np.uint8]
 """RGB images, shape (n, side, side, 3), C-contiguous."""
 
+Aspect = Literal["stretch", "pad", "crop"]
+"""How an image that is not square becomes one: stretched, between grey bars, or its middle alone."""
+
+_GREY = (128, 128, 128)
 _ORIENTATION = 0x0112
 _UPRIGHT = 1
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -30,8 +35,8 @@ class _RangeUnknown(Exception):
     """Whole numbers of 32 bits or floats: which value is white is not said."""
 
 
-def decode(path: Path, side: int) -> Image.Image:
-    """An image as an RGB square; it is resized without keeping its shape (bilinear, antialiased).
+def decode(path: Path, side: int, aspect: Aspect = "stretch") -> Image.Image:
+    """An image as an RGB square, resized (bilinear, antialiased).
 
     Raises:
         DataError: the file is not an image, or one whose values have no known range; the message names it.
@@ -41,7 +46,7 @@ def decode(path: Path, side: int) -> Image.Image:
         with Image.open(io.BytesIO(path.read_bytes())) as image:
             # A JPEG can be decoded at a fraction of its size, never below twice what is needed.
             image.draft("RGB", (2 * side, 2 * side))
-            return _as_rgb(_upright(image)).resize((side, side), Image.Resampling.BILINEAR)
+            return _square(_as_rgb(_upright(image)), side, aspect)
     except _RangeUnknown:
         raise DataError(
             f"{path} has 32 bits a channel, whose range of values is not known",
@@ -49,6 +54,14 @@ def decode(path: Path, side: int) -> Image.Image:
         ) from None
     except _UNREADABLE as error:
         raise not_an_image(path, error) from error
+
+
+def _square(image: Image.Image, side: int, aspect: Aspect) -> Image.Image:
+    if aspect == "pad":
+        return ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, color=_GREY)
+    if aspect == "crop":
+        return ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
+    return image.resize((side, side), Image.Resampling.BILINEAR)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -64,13 +77,14 @@ def image_size(path: Path) -> tuple[int, int]:
         raise not_an_image(path, error) from error
 
 
-def decode_into(paths: Sequence[Path], out: Pixels, threads: int) -> None:
+def decode_into(paths: Sequence[Path], out: Pixels, threads: int, aspect: Aspect = "stretch") -> None:
     """Decode one image for each entry of `out`.
 
     Args:
         paths: image files, n of them.
         out: where their pixels go, shape (n, side, side, 3).
         threads: how many decode at a time.
+        aspect: how images become squares.
 
     Raises:
         DataError: see `decode`.
@@ -78,7 +92,7 @@ def decode_into(paths: Sequence[Path], out: Pixels, threads: int) -> None:
     side = out.shape[1]
 
     def one(place: int) -> None:
-        out[place] = np.asarray(decode(paths[place], side))
+        out[place] = np.asarray(decode(paths[place], side, aspect))
 
     if threads <= 1 or len(paths) <= 1:
         for place in range(len(paths)):

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kagglerun.data.image_decoding import Pixels, decode_into
+from kagglerun.data.image_decoding import Aspect, Pixels, decode_into
 from kagglerun.errors import DataError
 
 Rows = NDArray[np.int64]
@@ -125,10 +125,11 @@ class ImageFiles:
         paths: the files.
         side: of the decoded images, in pixels.
         threads: how many decode at a time.
+        aspect: how images become squares.
     """
 
-    def __init__(self, paths: Sequence[Path], side: int, threads: int) -> None:
-        self._paths, self.side, self._threads = paths, side, threads
+    def __init__(self, paths: Sequence[Path], side: int, threads: int, aspect: Aspect = "stretch") -> None:
+        self._paths, self.side, self._threads, self._aspect = paths, side, threads, aspect
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -139,11 +140,11 @@ class ImageFiles:
         Raises:
             DataError: a file is not an image; the message names it.
         """
-        decode_into([self._paths[row] for row in rows], out, self._threads)
+        decode_into([self._paths[row] for row in rows], out, self._threads, self._aspect)
 
     def in_one_thread(self) -> ImageFiles:
         """The same, for a process that is one of several."""
-        return ImageFiles(self._paths, self.side, threads=1)
+        return ImageFiles(self._paths, self.side, 1, self._aspect)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -10,7 +10,7 @@ import numpy as np
 import PIL
 
 from kagglerun.data.image_cache import ImageCache
-from kagglerun.data.image_decoding import decoding_threads, image_size, not_an_image
+from kagglerun.data.image_decoding import Aspect, decoding_threads, image_size, not_an_image
 from kagglerun.data.image_store import ImageFiles, ImageSource
 from kagglerun.files import sha256_of_json
 
@@ -20,9 +20,16 @@ _SAMPLED_SIDES = 64
 
 
 def open_images(
-    paths: Sequence[Path], side: int, cache: Path, content: str, *, keep: bool = True, limit_bytes: int | None = None
+    paths: Sequence[Path],
+    side: int,
+    cache: Path,
+    content: str,
+    *,
+    keep: bool = True,
+    limit_bytes: int | None = None,
+    aspect: Aspect = "stretch",
 ) -> ImageSource:
-    """All images as RGB squares of one size, resized without keeping their shape (bilinear, antialiased).
+    """All images as RGB squares of one size (bilinear, antialiased).
 
     Args:
         paths: image files.
@@ -31,6 +38,7 @@ def open_images(
         content: digest of the competition's files, so that changed files make another store.
         keep: decode once into a store, unless it is there already; else decode at each reading, to the same pixels.
         limit_bytes: most that all stores may take; half of what is free or theirs already when left out.
+        aspect: how images that are not square become so.
 
     Returns:
         The images by their place in `paths`; to be closed after use.
@@ -40,8 +48,9 @@ def open_images(
         DiskFull: there is no room for the store.
     """
     if not keep:
-        return ImageFiles(paths, side, decoding_threads())
-    return ImageCache(cache, limit_bytes).open(_digest(paths, side, cache, content), paths, side)
+        return ImageFiles(paths, side, decoding_threads(), aspect)
+    name = _digest(paths, side, cache, content, aspect)
+    return ImageCache(cache, limit_bytes, aspect).open(name, paths, side)
 
 
 def typical_side(paths: Sequence[Path]) -> int:
@@ -54,7 +63,7 @@ def typical_side(paths: Sequence[Path]) -> int:
     return int(np.median([min(image_size(path)) for path in paths[::step]]))
 
 
-def _digest(paths: Sequence[Path], side: int, cache: Path, content: str) -> str:
+def _digest(paths: Sequence[Path], side: int, cache: Path, content: str, aspect: Aspect) -> str:
     """What the pixels depend on.
 
     `content` covers the competition's own files; sizes and times tell when others, which hooks named, were made again.
@@ -64,6 +73,7 @@ def _digest(paths: Sequence[Path], side: int, cache: Path, content: str) -> str:
         "pillow": PIL.__version__,
         "content": content,
         "side": side,
+        "aspect": aspect,
         "files": list(_described(paths, cache)),
     }
     return sha256_of_json(made_of)[:24]

@@ -203,6 +203,7 @@ def _open(context: FoldContext, part: Literal["train", "test"]) -> ImageSource:
         data.content,
         keep=context.config.training.image_cache,
         limit_bytes=data.cache_bytes,
+        aspect=model.aspect,
     )
 
 

@@ -87,6 +87,11 @@ class FrozenBatchNorm(nn.Module):
         norm: the batch norm it replaces; timm's carry dropout and activation with them.
     """
 
+    weight: Tensor | None
+    bias: Tensor | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+
     def __init__(self, norm: _BatchNorm) -> None:
         super().__init__()
         for name in ("weight", "bias", "running_mean", "running_var"):

@@ -28,9 +28,9 @@ from kagglerun.data.images import open_images
 folder, slow = Path(sys.argv[1]), sys.argv[2] == "slow"
 if slow:
     decode = image_cache.decode
-    def slowly(path, side):
+    def slowly(path, side, *rest):
         time.sleep(0.02)
-        return decode(path, side)
+        return decode(path, side, *rest)
     image_cache.decode = slowly
 print("started", flush=True)
 paths = sorted((folder / "rgb").iterdir(), key=lambda path: int(path.stem))
