@@ -13,6 +13,7 @@ Nothing but this and paths.py joins paths.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from kagglerun.files import write_text
 from kagglerun.paths import CompetitionPaths, Entry, FoldPaths, JobPaths, RunPaths, StudyPaths
 
 __all__ = ["CompetitionPaths", "FoldPaths", "JobPaths", "RunPaths", "StudyPaths", "Workspace"]
+
+
+_RUN_ID = re.compile(r"[^/\x00-\x1f\x7f.-][^/\x00-\x1f\x7f]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,16 @@ class Workspace:
         return CompetitionPaths(self.competitions / slug)
 
     def run(self, slug: str, run_id: str) -> RunPaths:
-        """The files of a run."""
+        """The files of a run.
+
+        Raises:
+            ConfigError: the id cannot be the name of a folder.
+        """
+        if not _RUN_ID.fullmatch(run_id):
+            raise ConfigError(
+                f"{run_id!r} cannot be a run's id: at most 128 characters, no slash, no leading dot or dash, one line",
+                hint="for example --run my-run; or another `name` in the config",
+            )
         return RunPaths(self.runs / slug / run_id)
 
     def reproduction(self, run: RunPaths) -> Workspace:

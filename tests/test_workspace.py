@@ -78,3 +78,13 @@ def test_configs_are_found_by_name_or_path_and_a_wrong_name_lists_them(workspace
         assert workspace.config_file(name) == expected
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
         workspace.config_file("yours")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../x", "a/b", ".hidden", "-x", "two\nlines", "x" * 200])
+def test_what_cannot_be_a_folder_is_no_runs_id(workspace: Workspace, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a run's id"):
+        workspace.run("digits", name)
+
+
+def test_a_runs_id_may_have_spaces_and_quotes(workspace: Workspace) -> None:
+    assert workspace.run("digits", "it's a run").folder.parent == workspace.runs / "digits"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -97,12 +98,12 @@ def _first_line(run_id: str, config: Config, count: int | None) -> str:
         from kagglerun.training.batching import describe_update
 
         line += f"; {describe_update(config.training, config.optimizer)}"
-    return line + (f"; {count} folds at once" if count else "")
+    return line + (f"; {count} fold{'s' * (count != 1)} at once" if count else "")
 
 
 def _again(config: str, overrides: list[str], run_id: str, count: int | None) -> str:
     parallel = ["--processes", str(count)] if count else []
-    return " ".join(["kagglerun train", config, *overrides, "--run", run_id, *parallel])
+    return shlex.join(["kagglerun", "train", config, *overrides, "--run", run_id, *parallel])
 
 
 def _progress() -> Progress:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from kagglerun.config.card import Card
 from kagglerun.config.schema import Config, Section
@@ -281,11 +282,26 @@ def _as_config_error(model: type[Section], error: ValidationError, origin: str) 
     if first["type"] == "extra_forbidden":
         where = f"key in {'.'.join(path[:-1])} of {origin}" if path[:-1] else f"key in {origin}"
         return _other_kind(path) or unknown_name(where, path[-1], section.model_fields if section else ())
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    message = first["msg"].removeprefix("Value error, ")
+    others = error.errors(include_url=False)[1:]
+    # A value may be one of several types: what each of them says stands at the same key.
+    same = [other for other in others if _path_in_file(model, other["loc"])[0] == path]
+    message = ", or: ".join(dict.fromkeys(_in_words(one) for one in (first, *same)))
+    more = f" (and {len(others) - len(same)} more)" if len(others) > len(same) else ""
     value = first.get("input")
     shown = "" if isinstance(value, dict | BaseModel) else f" is {value!r}"
-    return ConfigError(f"{origin}: {key or 'the config'}{shown}: {message}{more}")
+    hint = f"{key}=null says that there is none" if value in ("none", "None") else None
+    return ConfigError(f"{origin}: {key or 'the config'}{shown}: {message}{more}", hint=hint)
+
+
+def _in_words(error: ErrorDetails) -> str:
+    """What pydantic says of a value, in YAML's words."""
+    if error["type"] == "tuple_type":
+        return "it must be a list, e.g. [0] or [0.5, 1]"
+    if error["type"] == "model_type":
+        return "it must be a section: {key: value, ...}"
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):
+        return "the list is too short"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _other_kind(path: list[str]) -> ConfigError | None:
@@ -312,6 +328,8 @@ def _path_in_file(model: type[Section], location: tuple[int | str, ...]) -> tupl
         if tagged:
             section = tagged
             continue
+        if section is None and path and not part.isdigit():
+            continue  # the name of a type, where a value may be one of several
         path.append(part)
         holder = section or holder
         field = holder.model_fields.get(part) if holder and section else None

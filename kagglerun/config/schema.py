@@ -162,7 +162,7 @@ class TrainingConfig(Section):
     gradient_checkpointing: bool = False
     """Forget activations and compute them again in the backward pass: less memory, about a third slower."""
     clip_norm: float | None = Field(1.0, gt=0)
-    """Largest gradient norm; none switches clipping off."""
+    """Largest gradient norm; null switches clipping off."""
     ema: float | None = Field(None, gt=0, lt=1)
     """Decay of the exponential moving average of the weights, which then makes the predictions."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -224,7 +224,7 @@ class OptimizerConfig(Section):
     """The effective batch that lr is meant for, where lr_scaling is on."""
     weight_decay: float = Field(0.05, ge=0)
     """Decoupled for adamw; biases and norms are left out."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Decay of the moments, for adam and adamw."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """For sgd."""

@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Section(BaseModel):
-    """Base of every part of a config: frozen, unknown keys refused, defaults checked too."""
+    """Base of every part of a config: frozen, unknown keys refused, numbers finite, defaults checked too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     name_alone: ClassVar[str | None] = None
     """The field that a plain text instead of the section stands for; None: a plain text is an error."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kagglerun.config.differences import as_changes, flat
 from kagglerun.experiment.code_state import CodeState
 from kagglerun.experiment.fingerprint import digest_of_package
 from kagglerun.experiment.prepare import Prepared
@@ -85,22 +86,14 @@ def _config(began: Began, now: Prepared) -> Iterator[str]:
         if began.fingerprint.get("config") != now.fingerprint.config:
             yield "config.yaml is not the one that the run began with, or the schema has changed"
         return
-    old, new = _flat(record.config), _flat(now.config.model_dump(mode="json"))
+    old, new = flat(record.config), flat(now.config.model_dump(mode="json"))
     without_influence = ("name", "sweep")
     changed = [key for key in sorted({*old, *new}) if key in old and key in new and old[key] != new[key]]
     changed = [key for key in changed if not key.startswith(without_influence)]
     if changed:
-        shown = ", ".join(f"{key} {old[key]!r} -> {new[key]!r}" for key in changed[:_SHOWN])
-        yield f"config.yaml in the run's folder was edited: {shown}"
+        yield f"config.yaml in the run's folder was edited: {as_changes(old, new, changed)}"
     if record.start_weights != now.start_weights:
         yield "the file that the weights start from (model.weights) has other content"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {prefix + key: value})
-    return flat
 
 
 def hooks_changed(began: Began, hooks: Path) -> list[str]:

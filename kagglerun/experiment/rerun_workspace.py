@@ -6,12 +6,10 @@ It stands under .kagglerun/ of the run's own workspace, so no command lists what
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 
-from kagglerun.errors import JobError
+from kagglerun.experiment.exclusive import working_in
 from kagglerun.files import read_json, write_bytes, write_json
 from kagglerun.workspace import RunPaths, Workspace
 
@@ -24,20 +22,9 @@ def rerun_workspace(workspace: Workspace, run: RunPaths) -> Iterator[Workspace]:
         JobError: another process makes the same run again.
     """
     scratch = workspace.reproduction(run)
-    scratch.root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(scratch.root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise JobError(
-            f"another process makes {run.run_id} again at the moment", hint="wait for it, or stop it"
-        ) from None
-    try:
+    with working_in(scratch.root, f"makes {run.run_id} again"):
         _lay_out(workspace, run, scratch)
         yield scratch
-    finally:
-        os.close(descriptor)
 
 
 def go_on_or_begin(scratch: Workspace, run: RunPaths, fingerprint: Mapping[str, str]) -> RunPaths:

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 
 import torch
 
+from kagglerun.config.differences import as_changes, flat
 from kagglerun.config.load import load_config, save_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, KagglerunError
 from kagglerun.experiment.conclude import conclude
+from kagglerun.experiment.exclusive import working_in
 from kagglerun.experiment.fold import FoldResult, run_fold
 from kagglerun.experiment.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
@@ -110,35 +112,48 @@ def run_experiment(
     Raises:
         RunStopped: the observer stopped it.
         ConfigError: the folder holds a run of another config.
+        JobError: another process works on the run.
         KagglerunError: it failed; the run is FAILED.
     """
     assert config.competition is not None, "resolve_config fills the competition in"
     paths = workspace.run(config.competition, run_id)
-    _freeze(paths, config)
-    if _is_finished(paths):
+    with working_in(paths.folder, f"works on the run {run_id}"):
+        _freeze(paths, config)
+        if not _is_finished(paths):
+            _execute(workspace, config, paths, parent, tags or {}, observer or SilentObserver(), processes)
         return read_result(paths)
+
+
+def _execute(
+    workspace: Workspace,
+    config: Config,
+    paths: RunPaths,
+    parent: str | None,
+    tags: Mapping[str, str],
+    watcher: RunObserver,
+    processes: int | None,
+) -> None:
+    """Train what is not trained yet, and conclude; however it ends, the status and the tracking say so."""
     if config.training.cpu_threads:
         torch.set_num_threads(config.training.cpu_threads)
-    watcher = observer or SilentObserver()
-    write_status(paths, "RUNNING", study=(tags or {}).get("study"))
+    write_status(paths, "RUNNING", study=tags.get("study"))
     tracker: Tracker | None = None
     try:
         prepared = prepare(workspace, config)
         _describe(workspace, paths, prepared)
-        tracker = _open(workspace, paths, prepared, parent, tags or {})
+        tracker = _open(workspace, paths, prepared, parent, tags)
         results = _train(workspace, prepared, paths, tracker, watcher, processes)
         conclude(paths, prepared, results, tracker)
     except (Stopped, KeyboardInterrupt) as error:
         _end(paths, tracker, "KILLED", None)
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise RunStopped(run_id) from None
+        raise RunStopped(paths.run_id) from None
     except Exception as error:
         reason = error.message if isinstance(error, KagglerunError) else f"{type(error).__name__}: {error}"
         _end(paths, tracker, "FAILED", reason)
         raise
     _end(paths, tracker, "FINISHED", None)
-    return read_result(paths)
 
 
 def read_result(paths: RunPaths) -> RunResult:
@@ -169,10 +184,13 @@ def _freeze(paths: RunPaths, config: Config) -> None:
     if not paths.config.exists():
         save_config(paths.config, config)
         return
-    if load_config(paths.config) != config:
+    before = load_config(paths.config)
+    if before != config:
+        old, new = (flat(each.model_dump(mode="json")) for each in (before, config))
+        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         raise ConfigError(
-            f"the run {paths.run_id} was made with another config",
-            hint=f"take another id for a new run, or compare with {paths.config}",
+            f"the run {paths.run_id} was made with another config: {as_changes(old, new, differing)}",
+            hint=f"take another id for a new run, or go on with {paths.config}",
         )
 
 

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kagglerun.config.load import load_config, parse_config
+from kagglerun.config.load import load_config, parse_config, save_config
 from kagglerun.config.schema import Config
-from kagglerun.errors import ConfigError, DataError, UnresolvedCard
+from kagglerun.errors import ConfigError, DataError, JobError, UnresolvedCard
 from kagglerun.experiment.predictions import read_predictions
 from kagglerun.experiment.run import RunStopped, resolve_config, run_experiment
 from kagglerun.experiment.runs import list_runs
+from kagglerun.files import read_json
 from kagglerun.sweep.objective import Experiment
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
 from tests.experiment.made import seal, write_card
@@ -177,8 +178,28 @@ def test_a_run_with_the_same_id_and_another_config_is_refused(
     workspace: Workspace, competition: CompetitionPaths
 ) -> None:
     run_experiment(workspace, make_config(workspace, BOOSTING), "one")
-    with pytest.raises(ConfigError, match="another config"):
+    with pytest.raises(ConfigError, match="another config: seed 42 -> 7"):
         run_experiment(workspace, make_config(workspace, BOOSTING, seed=7), "one")
+
+
+def test_a_run_that_another_process_works_on_is_refused(
+    workspace: Workspace, competition: CompetitionPaths, tmp_path: Path
+) -> None:
+    training = {"epochs": 5000, "batch_size": 4, "cpu_threads": 1, "device": "cpu", "checkpoint_seconds": 0.02}
+    config = make_config(workspace, NEURAL, training=training)
+    save_config(tmp_path / "config.yaml", config)
+    run = workspace.run("made", "one")
+    process = subprocess.Popen([sys.executable, "-c", KILLED_PROGRAM, str(tmp_path / "config.yaml"), "one"])
+    try:
+        wait_until_training(process, run)
+        with pytest.raises(JobError, match="another process works on the run one"):
+            run_experiment(workspace, config, "one")
+        assert read_json(run.status)["state"] == "RUNNING"
+    finally:
+        process.kill()
+        process.wait()
+    with pytest.raises(RunStopped):
+        run_experiment(workspace, config, "one", observer=Stopper(1))
 
 
 def test_changed_data_is_noticed_when_a_run_goes_on(workspace: Workspace, competition: CompetitionPaths) -> None:
