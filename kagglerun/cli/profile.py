@@ -106,6 +106,8 @@ def _show(config: Config, found: Profile) -> None:
         f"({now.updates} measured); an epoch takes {_duration(found.n_train / now.samples_per_second)}, "
         f"training begins after {_duration(found.preparation_seconds)}"
     )
+    if training.gpus > 1:
+        out.print(f"one process made the updates of all {training.gpus}; side by side: add --compare ddp")
     table = Table("where the time goes", "ms an update", "share", box=None)
     table.columns[1].justify = table.columns[2].justify = "right"
     for item in found.stages:

@@ -41,7 +41,7 @@ def settle(
         TrainingError: not even the smallest step fits the GPU.
     """
     settling = _Settling(config, data, metric, measurements)
-    told = [*settling.precision(), *settling.batch_size()]
+    told = [*settling.without_effect(), *settling.precision(), *settling.batch_size()]
     settling.update()
     told += settling.compile()
     if told:
@@ -58,6 +58,15 @@ class _Settling:
         self.training: TrainingConfig = config.training
         self._config, self._data, self._metric, self._folder = config, data, metric, measurements
         self._device = resolve_device(config.training.device)
+
+    def without_effect(self) -> list[str]:
+        """What the config asks of a GPU, where there is none."""
+        if self._device.type == "cuda":
+            return []
+        of_gpus = {"precision": "tf32", "compile": "cudagraphs", "data_on_gpu": "always"}
+        named = [f"training.{name}={value}" for name, value in of_gpus.items() if getattr(self.training, name) == value]
+        verb = "has" if len(named) == 1 else "have"
+        return [f"without a GPU {' and '.join(named)} {verb} no effect"] if named else []
 
     def precision(self) -> list[str]:
         name = Precision.resolve(self.training.precision, self._device).name

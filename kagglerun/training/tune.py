@@ -79,11 +79,14 @@ def find_batch_size(workload: Workload, settings: FitSettings, device: torch.dev
 def allowed_sizes(n_train: int, training: TrainingConfig) -> list[int]:
     """Step sizes that the data and the effective batch allow, ascending; memory is not looked at.
 
-    Up to 8 every power of two, then every multiple of 8; where `effective_batch` is given, its divisors.
+    Up to 8 every power of two, then every multiple of 8; where `effective_batch` is given, its divisors, and where
+    `accumulate` is given too, the one that both make.
     """
     per_sample = training.accumulate * training.gpus
     if training.effective_batch is not None:
         share = max(1, training.effective_batch // training.gpus)
+        if training.accumulate > 1:
+            return [max(1, share // training.accumulate)]
         return [size for size in range(1, share + 1) if share % size == 0]
     most = max(2, n_train // (UPDATES_PER_EPOCH * per_sample))
     return [size for size in (2, 4) if size <= most] + list(range(8, most + 1, 8))

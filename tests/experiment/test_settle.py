@@ -123,3 +123,9 @@ def test_measurements_of_another_model_are_others(made: Workspace, tmp_path: Pat
     wider = {"kind": "tabular_neural", "width": 16, "depth": 1}
     resolve_config(made, config().model_copy(update={"model": parse_config({"model": wider}, "t").model}))
     assert len(list(made.measurements.iterdir())) == 2
+
+
+def test_what_only_a_gpu_can_do_is_told_to_have_no_effect_on_a_cpu(made: Workspace) -> None:
+    told: list[str] = []
+    resolve_config(made, config(batch_size=8, data_on_gpu="always", compile="cudagraphs"), told.append)
+    assert told == ["without a GPU training.compile=cudagraphs and training.data_on_gpu=always have no effect"]

@@ -87,6 +87,7 @@ def test_sizes_divide_a_given_effective_batch_so_that_it_does_not_change() -> No
         48,
     ]
     assert allowed_sizes(10, TrainingConfig(batch_size="auto", effective_batch=48, gpus=4))[-1] == 12
+    assert allowed_sizes(10, TrainingConfig(batch_size="auto", effective_batch=48, accumulate=4)) == [12]
 
 
 @pytest.mark.parametrize("most", [1, 2, 7, 8, 100, 129, 500, 511, 512, 2000])
