@@ -164,6 +164,17 @@ def check_predictions(logits: Tensor, state: TrainState) -> None:
     )
 
 
+def after_retries(error: NonFiniteLoss, retries: int) -> NonFiniteLoss:
+    """The error that ends a run after so many times of going back; without any, the error as it is."""
+    if retries == 0:
+        return error
+    times = "once" if retries == 1 else f"{retries} times"
+    return NonFiniteLoss(
+        f"{error.message}\nthe run has gone back {times} already, each with a smaller lr (training.nonfinite_retries)",
+        hint="a much smaller optimizer.lr, or look at these samples; training.precision=fp32",
+    )
+
+
 def _hint(lr: float) -> str:
     return (
         f"a smaller learning rate, e.g. optimizer.lr={lr / 3:.1e}, training.precision=fp32, or "

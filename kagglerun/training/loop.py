@@ -22,7 +22,7 @@ from kagglerun.training.checkpoint import Checkpoints, Snapshot
 from kagglerun.training.compiled import compiled
 from kagglerun.training.distributed import Team, current_team
 from kagglerun.training.ema import WeightAverage
-from kagglerun.training.finite import check_predictions
+from kagglerun.training.finite import after_retries, check_predictions
 from kagglerun.training.memory import (
     Mend,
     Shortage,
@@ -105,7 +105,7 @@ def _attempt(
         return _halve(training, error)
     except NonFiniteLoss as error:
         if training.state.retries >= settings.training.nonfinite_retries:
-            raise
+            raise after_retries(error, training.state.retries) from None
         return lower_lr(training.state, error, settings.training.nonfinite_lr_factor)
 
 

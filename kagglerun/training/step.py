@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -160,7 +161,7 @@ class Stepper:
             # Processes are averaged later, so a piece counts by its part of this process's share.
             weight = len(piece) * self._team.size / n_samples
             with self._team.backward_of(is_last=number == len(pieces) - 1):
-                with self._precision.autocast():
+                with self._precision.autocast(), _one_sample_named():
                     logits = self.forward(*batch.inputs)
                 assert batch.targets is not None, "training samples have targets"
                 loss = self._loss(logits.float(), batch.targets)
@@ -195,3 +196,21 @@ class Stepper:
             return torch.stack(norms)
         known = iter(norms)
         return torch.stack([self._absent if p.grad is None else next(known) for p in self._parameters])
+
+
+@contextmanager
+def _one_sample_named() -> Iterator[None]:
+    """Say what a batch norm refuses that sees one value a channel.
+
+    Raises:
+        TrainingError: it did.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise TrainingError(
+            "a batch norm cannot train on a forward pass of one sample",
+            hint="a larger training.batch_size, and a training.micro_batch that leaves no rest of one sample",
+        ) from error

@@ -180,7 +180,7 @@ def test_a_retry_gives_the_same_bits_however_often_the_run_was_interrupted(tmp_p
 
 
 def test_retries_end_and_the_last_error_comes_out(tmp_path: Path) -> None:
-    with pytest.raises(NonFiniteLoss):
+    with pytest.raises(NonFiniteLoss, match="gone back 2 times already"):
         retried(tmp_path, lambda: spoilt_in(2, 5))
     found = Checkpoints(tmp_path).load()
     assert found is not None and found.rest["retries"] == 2

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kagglerun.config.schema import OptimizerConfig, TrainingConfig
-from kagglerun.errors import ConfigError
+from kagglerun.errors import ConfigError, TrainingError
 from kagglerun.training.batching import describe_update, settle_update, share_of, split_epoch
 from kagglerun.training.optim import peak_lr
+from tests.training.small_fits import run_fit, training_config
 
 sizes = st.integers(1, 64)
 
@@ -51,3 +54,12 @@ def test_the_processes_shares_are_equal_disjoint_and_all_of_each_update(
         shares = [share_of(samples, rank, gpus) for rank in range(gpus)]
         assert np.concatenate(shares).tolist() == samples.tolist()
         assert len({len(share) for share in shares}) == 1 or n < gpus
+
+
+@pytest.mark.parametrize("values", [{"batch_size": 1}, {"batch_size": 8, "micro_batch": 7}], ids=["batch", "rest"])
+def test_a_forward_pass_of_one_sample_through_a_batch_norm_says_what_to_set(
+    tmp_path: Path, values: dict[str, int]
+) -> None:
+    with pytest.raises(TrainingError, match="one sample") as caught:
+        run_fit(tmp_path, training_config(**values))
+    assert "training.batch_size" in str(caught.value.hint) and "training.micro_batch" in str(caught.value.hint)
