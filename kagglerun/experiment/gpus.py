@@ -11,6 +11,8 @@ from kagglerun.errors import ConfigError
 from kagglerun.jobs.child import visible_devices
 
 _FOLDS_ON_A_CPU = 2
+_PROCESSES_ON_A_CPU = 4
+"""So many may always share a CPU, for trying; beyond two a core they would only wait for one another."""
 
 
 def fold_processes_for(config: Config) -> int:
@@ -37,6 +39,13 @@ def require_gpus(config: Config) -> None:
     if training.sync_batchnorm and (training.device == "cpu" or not torch.cuda.is_available()):
         raise ConfigError(
             "training.sync_batchnorm needs GPUs: torch has it for them alone", hint="training.sync_batchnorm=false"
+        )
+    most = max(_PROCESSES_ON_A_CPU, 2 * (os.cpu_count() or 1))
+    if training.device == "cpu" and wanted > most:
+        raise ConfigError(
+            f"training.gpus is {wanted}, but this machine has {os.cpu_count()} cores: at most {most} processes "
+            "make sense",
+            hint=f"training.gpus={most}, or fewer",
         )
     found = torch.cuda.device_count() if training.device != "cpu" else wanted
     if found < wanted:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from kagglerun.config.schema import Config, TrainingConfig
+from kagglerun.errors import ConfigError
 from kagglerun.experiment.gpus import require_gpus
 from kagglerun.metrics import Metric
 from kagglerun.models.base import ModelInput
@@ -77,6 +78,11 @@ class _Settling:
     def batch_size(self) -> list[str]:
         if self.training.batch_size != "auto":
             return []
+        if "training.effective_batch" in self._config.sweep.search:
+            raise ConfigError(
+                "training.batch_size is 'auto', but the search varies training.effective_batch, which it must divide",
+                hint="give a training.batch_size that divides all of them, e.g. training.batch_size=16",
+            )
         if self._workload is None:
             self._set(batch_size=_BATCH_SIZE)
             return [f"batch_size={_BATCH_SIZE} (this model's steps cannot be tried)"]

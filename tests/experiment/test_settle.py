@@ -13,6 +13,7 @@ from kagglerun.cli.main import run as command
 from kagglerun.config.load import load_config, parse_config
 from kagglerun.config.schema import Config
 from kagglerun.config.settled import keep_settled
+from kagglerun.errors import ConfigError
 from kagglerun.experiment.prepare import resolve_config
 from kagglerun.sweep.study import prepare_study
 from kagglerun.training import tune
@@ -129,3 +130,14 @@ def test_what_only_a_gpu_can_do_is_told_to_have_no_effect_on_a_cpu(made: Workspa
     told: list[str] = []
     resolve_config(made, config(batch_size=8, data_on_gpu="always", compile="cudagraphs"), told.append)
     assert told == ["without a GPU training.compile=cudagraphs and training.data_on_gpu=always have no effect"]
+
+
+def test_an_automatic_batch_size_and_a_search_over_the_effective_batch_exclude_each_other(made: Workspace) -> None:
+    searched = config().model_dump(mode="json") | {"sweep": {"search": {"training.effective_batch": [16, 32]}}}
+    with pytest.raises(ConfigError, match="the search varies"):
+        resolve_config(made, parse_config(searched, "test"))
+
+
+def test_far_more_processes_than_cores_are_refused(made: Workspace) -> None:
+    with pytest.raises(ConfigError, match="gpus is 64, but this machine has"):
+        resolve_config(made, config(batch_size=1, gpus=64))
