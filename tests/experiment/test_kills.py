@@ -40,7 +40,7 @@ class Patient:
         self.nursery, self.workspace, self.name, self.kind = nursery, workspace, name, kind
         killing.write_config(workspace, name, kind, **{**TRAINING, **training})
         self.numbers = itertools.count()
-        self.run_id = "whole"
+        self.run_id = f"{name}-whole"  # two patients may be of one competition
         began = time.monotonic()
         self.run_to_its_end()
         self.seconds = time.monotonic() - began
