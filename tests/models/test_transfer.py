@@ -59,7 +59,7 @@ def test_frozen_layers_are_the_lowest_ones(name: str) -> None:
 
 
 def test_more_frozen_layers_than_there_are_is_refused_with_their_number() -> None:
-    with pytest.raises(ConfigError, match="model.freeze_layers is 99, but test_efficientnet has 6 layers"):
+    with pytest.raises(ConfigError, match=r"model\.freeze_layers is 99, but test_efficientnet has 6 layers"):
         build(freeze_layers=99)
 
 
