@@ -108,9 +108,9 @@ class ImageCache:
         """Evict until the new store fits below the limit."""
         limit = self._limit()
         if needed > limit:
-            raise _too_small(self._folder, needed, limit, "")
+            raise self._too_small(needed, limit, "")
         if not self._evict(lambda: self._taken() + needed <= limit):
-            raise _too_small(self._folder, needed, limit, f", of which {_gigabytes(self._taken())} are in use")
+            raise self._too_small(needed, limit, f", of which {_gigabytes(self._taken())} are in use")
 
     def _reserve(self, descriptor: int, needed: int) -> None:
         """Take the whole room at once: a disk that is too small shows before anything is decoded."""
@@ -126,6 +126,16 @@ class ImageCache:
         if self._limit_bytes is not None:
             return self._limit_bytes
         return (shutil.disk_usage(self._folder).free + self._taken()) // 2
+
+    def _too_small(self, needed: int, limit: int, in_use: str) -> DiskFull:
+        more = "allow more by image_cache_gb in .kagglerun/settings.yaml"
+        if self._limit_bytes is None:
+            more = "free some space (half of what is free may be taken, or as much as image_cache_gb says)"
+        return DiskFull(
+            f"the decoded images need {_gigabytes(needed)} in {self._folder}, where all may take "
+            f"{_gigabytes(limit)}{in_use}",
+            hint=f"{more}, or decode again in each epoch: training.image_cache=false",
+        )
 
     def _taken(self) -> int:
         return sum(size for _, size, _ in self._stores())
@@ -249,14 +259,6 @@ def _write_all(descriptor: int, content: memoryview, offset: int) -> None:
     done = 0
     while done < len(content):
         done += os.pwrite(descriptor, content[done:], offset + done)
-
-
-def _too_small(folder: Path, needed: int, limit: int, in_use: str) -> DiskFull:
-    return DiskFull(
-        f"the decoded images need {_gigabytes(needed)} in {folder}, where all may take {_gigabytes(limit)}{in_use}",
-        hint="allow more by image_cache_gb in .kagglerun/settings.yaml, or decode again in each epoch: "
-        "training.image_cache=false",
-    )
 
 
 def _gigabytes(size: int) -> str:

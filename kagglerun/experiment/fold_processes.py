@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -30,7 +31,7 @@ from kagglerun.workspace import RunPaths, Workspace
 
 _POLL_SECONDS = 0.2
 _BLOCK_BYTES = 1 << 16
-_STOP_SECONDS = 60.0
+_STOP_SECONDS = 30.0
 _LAST_LINES = 5
 _WORKER = "kagglerun.experiment.fold_worker"
 
@@ -74,7 +75,7 @@ class FoldProcesses:
             OutOfMemory: a process met the end of its memory.
             KagglerunError: a fold failed; the others were stopped and saved.
         """
-        waiting, stopping = list(folds), False
+        waiting, deadline = list(folds), math.inf
         try:
             while waiting or self._busy:
                 self._give(waiting)
@@ -86,10 +87,13 @@ class FoldProcesses:
                 for crew in self._busy:
                     if crew.is_dead:
                         raise crew.failure()
-                if not stopping and should_stop():
-                    stopping = True
+                if deadline == math.inf and should_stop():
+                    # Those that do not answer, still starting for instance, have lost nothing since their checkpoint.
+                    deadline = time.monotonic() + _STOP_SECONDS
                     waiting.clear()
                     self._ask_to_stop()
+                if time.monotonic() > deadline:
+                    raise Stopped
             if not all(self._paths.fold(fold).result.exists() for fold in folds):
                 raise Stopped
         except KagglerunError:
