@@ -9,7 +9,7 @@ import typer
 from kagglerun.cli.console import err, out
 
 if TYPE_CHECKING:
-    from kagglerun.experiment.resume_proof import Proof
+    from kagglerun.experiment.rerun.resume_proof import Proof
 
 
 def doctor(
@@ -31,7 +31,7 @@ def doctor(
 
     if not resume:
         raise ConfigError("doctor was not told what to check", hint="kagglerun doctor --resume")
-    from kagglerun.experiment.resume_proof import prove_resume
+    from kagglerun.experiment.rerun.resume_proof import prove_resume
     from kagglerun.randomness import derive
 
     chosen = derive(0, "doctor", _clock()) % 10**6 if seed is None else seed

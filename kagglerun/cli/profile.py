@@ -63,7 +63,7 @@ def _compare(workspace: Workspace, config: Config, strategies: list[str], second
 
     from rich.table import Table
 
-    from kagglerun.experiment.compare_parallel import compare
+    from kagglerun.experiment.parallel.compare_parallel import compare
     from kagglerun.training.precision import resolve_device
 
     # Without a GPU the processes are told to share the CPU.

@@ -11,7 +11,7 @@ from kagglerun.cli.console import err, out
 from kagglerun.workspace import Workspace
 
 if TYPE_CHECKING:
-    from kagglerun.experiment.reproduce import Reproduction
+    from kagglerun.experiment.rerun.reproduce import Reproduction
 
 _PARTS = {"history": "curves", "weights": "weights", "oof": "OOF predictions", "test": "test predictions"}
 
@@ -29,7 +29,7 @@ def reproduce(
     Prints `equal`, or the first place that differs, by how much, and what has changed since. Exit code 1 when it
     differs. Interrupted, the same command goes on.
     """
-    from kagglerun.experiment.reproduce import reproduce as make_again
+    from kagglerun.experiment.rerun.reproduce import reproduce as make_again
     from kagglerun.training.loop import Stopped
 
     workspace = Workspace.find()

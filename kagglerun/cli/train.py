@@ -80,7 +80,7 @@ def _tell(line: str) -> None:
 def _processes(config: Config, parallel: bool, wanted: int | None) -> int | None:
     """Folds at once; None trains them one after another."""
     from kagglerun.errors import ConfigError
-    from kagglerun.experiment.gpus import fold_processes_for
+    from kagglerun.experiment.parallel.gpus import fold_processes_for
 
     if not parallel:
         return None

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kagglerun.errors import ConfigError
-from kagglerun.experiment.digests import take_digests
 from kagglerun.experiment.predictions import Predictions, names_of, read_predictions, write_predictions
 from kagglerun.experiment.prepare import Prepared
+from kagglerun.experiment.rerun.digests import take_digests
 from kagglerun.files import read_json, write_json
 from kagglerun.models.base import FoldContext, FoldOutcome
 from kagglerun.training.checkpoint import Checkpoints

@@ -21,9 +21,9 @@ from kagglerun.errors import ConfigError, KagglerunError
 from kagglerun.experiment.conclude import conclude
 from kagglerun.experiment.exclusive import working_in
 from kagglerun.experiment.fold import FoldResult, run_fold
-from kagglerun.experiment.parallel_folds import train_in_processes
+from kagglerun.experiment.parallel.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
-from kagglerun.experiment.record import note_resume, write_record
+from kagglerun.experiment.rerun.record import note_resume, write_record
 from kagglerun.files import read_json, write_json
 from kagglerun.tracking import Tracker, open_tracker
 from kagglerun.training.loop import Stopped

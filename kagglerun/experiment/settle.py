@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kagglerun.config.schema import Config, TrainingConfig
 from kagglerun.errors import ConfigError
-from kagglerun.experiment.gpus import require_gpus
+from kagglerun.experiment.parallel.gpus import require_gpus
 from kagglerun.metrics import Metric
 from kagglerun.models.base import ModelInput
 from kagglerun.models.workload import make_workload

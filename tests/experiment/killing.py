@@ -22,7 +22,7 @@ import kagglerun.training.loop as loop
 import kagglerun.training.predict as predict
 from kagglerun.config.load import load_config, save_config
 from kagglerun.experiment.prepare import prepare
-from kagglerun.experiment.tiny_competition import tiny_config
+from kagglerun.experiment.rerun.tiny_competition import tiny_config
 from kagglerun.files import read_json, sha256_of_file
 from kagglerun.training.ema import WeightAverage
 from kagglerun.training.process_team import has_lost_peer, join_team, leave_team

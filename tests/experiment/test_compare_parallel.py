@@ -8,7 +8,7 @@ import pytest
 
 from kagglerun.config.load import parse_config
 from kagglerun.errors import ConfigError
-from kagglerun.experiment.compare_parallel import compare
+from kagglerun.experiment.parallel.compare_parallel import compare
 from kagglerun.experiment.prepare import resolve_config
 from kagglerun.workspace import CompetitionPaths, Workspace
 

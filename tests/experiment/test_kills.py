@@ -17,8 +17,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kagglerun.experiment.nursery import Child, Nursery
-from kagglerun.experiment.tiny_competition import tiny_workspace
+from kagglerun.experiment.rerun.nursery import Child, Nursery
+from kagglerun.experiment.rerun.tiny_competition import tiny_workspace
 from kagglerun.randomness import generator
 from kagglerun.workspace import Workspace
 from tests.experiment import killing

@@ -12,8 +12,8 @@ from kagglerun.config.load import parse_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, NonFiniteLoss, TrainingError
 from kagglerun.experiment.fold import run_fold
-from kagglerun.experiment.fold_processes import OutOfMemory
-from kagglerun.experiment.parallel_folds import _until_it_fits
+from kagglerun.experiment.parallel.fold_processes import OutOfMemory
+from kagglerun.experiment.parallel.parallel_folds import _until_it_fits
 from kagglerun.experiment.prepare import prepare, resolve_config
 from kagglerun.experiment.run import run_experiment
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
@@ -71,9 +71,11 @@ def state_of(paths: RunPaths) -> str:
 def kill_a_worker() -> None:
     """SIGKILL the last of the processes that train: with torchrun one of its ranks."""
     workers = [
-        p for p in psutil.Process().children(recursive=True) if "kagglerun.experiment.fold_worker" in p.cmdline()
+        p
+        for p in psutil.Process().children(recursive=True)
+        if "kagglerun.experiment.parallel.fold_worker" in p.cmdline()
     ]
-    [p for p in workers if "kagglerun.experiment.torchrun" not in p.cmdline()][-1].kill()
+    [p for p in workers if "kagglerun.experiment.parallel.torchrun" not in p.cmdline()][-1].kill()
 
 
 def test_one_process_a_process_for_each_fold_and_another_order_give_the_same_bytes(

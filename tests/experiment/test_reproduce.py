@@ -19,11 +19,11 @@ from PIL import Image
 from kagglerun.cli.main import run as kagglerun
 from kagglerun.config.load import load_config, parse_config, save_config, with_value
 from kagglerun.errors import ConfigError, DataError, JobError
-from kagglerun.experiment import rerun_causes
-from kagglerun.experiment.digests import digest_of_run, read_digests
 from kagglerun.experiment.predictions import read_predictions, write_predictions
-from kagglerun.experiment.reproduce import Reproduction, reproduce
-from kagglerun.experiment.rerun_workspace import rerun_workspace
+from kagglerun.experiment.rerun import causes as rerun_causes
+from kagglerun.experiment.rerun.digests import digest_of_run, read_digests
+from kagglerun.experiment.rerun.reproduce import Reproduction, reproduce
+from kagglerun.experiment.rerun.rerun_workspace import rerun_workspace
 from kagglerun.experiment.run import resolve_config, run_experiment
 from kagglerun.experiment.runs import list_runs
 from kagglerun.files import read_json, write_json

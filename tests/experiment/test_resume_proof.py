@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from kagglerun.cli.main import run as kagglerun
-from kagglerun.experiment import resume_proof
-from kagglerun.experiment.nursery import Nursery
-from kagglerun.experiment.resume_proof import Kill, Proof, first_difference, prove_resume
+from kagglerun.experiment.rerun import resume_proof
+from kagglerun.experiment.rerun.nursery import Nursery
+from kagglerun.experiment.rerun.resume_proof import Kill, Proof, first_difference, prove_resume
+from kagglerun.experiment.rerun.tiny_competition import tiny_config, tiny_workspace
 from kagglerun.experiment.run import run_experiment
-from kagglerun.experiment.tiny_competition import tiny_config, tiny_workspace
 from kagglerun.files import read_json, write_json
 
 

@@ -1,6 +1,6 @@
 """Ways to use several GPUs, measured side by side: one process, nn.DataParallel, DistributedDataParallel.
 
-`python -m kagglerun.experiment.compare_parallel FOLDER SECONDS` is one process of the last.
+`python -m kagglerun.experiment.parallel.compare_parallel FOLDER SECONDS` is one process of the last.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from torch import nn
 from kagglerun.config.load import load_config, save_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import KagglerunError, TrainingError
-from kagglerun.experiment.fold_processes import environment_of_workers
-from kagglerun.experiment.gpus import require_gpus
+from kagglerun.experiment.parallel.fold_processes import environment_of_workers
+from kagglerun.experiment.parallel.gpus import require_gpus
 from kagglerun.experiment.prepare import prepare
 from kagglerun.experiment.profile import measuring_context
 from kagglerun.files import read_json, write_json, write_text
@@ -154,9 +154,16 @@ def _in_processes(workspace: Workspace, config: Config, seconds: float) -> dict[
     with tempfile.TemporaryDirectory(prefix="kagglerun-compare-") as name:
         folder = Path(name)
         save_config(folder / "config.yaml", config)
-        arguments = ["kagglerun.experiment.compare_parallel", name, str(seconds)]
+        arguments = ["kagglerun.experiment.parallel.compare_parallel", name, str(seconds)]
         agent = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kagglerun.experiment.torchrun", str(config.training.gpus), *arguments],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "kagglerun.experiment.parallel.torchrun",
+                str(config.training.gpus),
+                *arguments,
+            ],
             env=environment_of_workers(workspace, config, None, name),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

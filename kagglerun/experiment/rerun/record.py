@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kagglerun.config.schema import Config
-from kagglerun.experiment.code_state import CodeState, code_state, uncommitted_changes
+from kagglerun.experiment.rerun.code_state import CodeState, code_state, uncommitted_changes
 from kagglerun.files import read_json, write_bytes, write_json, write_text
 from kagglerun.kaggle_api.manifest import Manifest, ManifestFile, read_manifest
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace

@@ -24,7 +24,7 @@ from typing import Any
 from kagglerun import errors
 from kagglerun.config.schema import Config
 from kagglerun.errors import KagglerunError, TrainingError
-from kagglerun.experiment.fold_worker import LOGS, OUT_OF_MEMORY, PEER_LOST
+from kagglerun.experiment.parallel.fold_worker import LOGS, OUT_OF_MEMORY, PEER_LOST
 from kagglerun.jobs.child import PARENT, how_it_ended, visible_devices
 from kagglerun.training.loop import Stopped
 from kagglerun.workspace import RunPaths, Workspace
@@ -33,7 +33,7 @@ _POLL_SECONDS = 0.2
 _BLOCK_BYTES = 1 << 16
 _STOP_SECONDS = 30.0
 _LAST_LINES = 5
-_WORKER = "kagglerun.experiment.fold_worker"
+_WORKER = "kagglerun.experiment.parallel.fold_worker"
 
 EpochDone = Callable[[int, int, dict[str, float]], None]
 """(fold, step, values) after each epoch or tree of a fold."""
@@ -170,7 +170,7 @@ class _Crew:
         self._logs = tempfile.TemporaryDirectory(prefix="kagglerun-")
         command = [sys.executable, "-P", "-m"]
         if self._gpus > 1:
-            command += ["kagglerun.experiment.torchrun", str(self._gpus)]
+            command += ["kagglerun.experiment.parallel.torchrun", str(self._gpus)]
         self._process = subprocess.Popen(
             [*command, _WORKER, paths.slug, paths.run_id],
             stdin=subprocess.PIPE,

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kagglerun.errors import TrainingError
-from kagglerun.experiment.compare_folds import compare_folds
-from kagglerun.experiment.nursery import Child, Nursery
-from kagglerun.experiment.tiny_competition import KINDS, tiny_config, tiny_workspace
+from kagglerun.experiment.rerun.compare_folds import compare_folds
+from kagglerun.experiment.rerun.nursery import Child, Nursery
+from kagglerun.experiment.rerun.tiny_competition import KINDS, tiny_config, tiny_workspace
 from kagglerun.files import read_json
 from kagglerun.randomness import generator
 from kagglerun.workspace import RunPaths, Workspace
 
-_ATTEMPT = "kagglerun.experiment.resume_proof:attempt"
+_ATTEMPT = "kagglerun.experiment.rerun.resume_proof:attempt"
 _WARM = (
     *("kagglerun.experiment.run", "kagglerun.models.image", "kagglerun.models.tabular_neural"),
     *("matplotlib.pyplot", "pyarrow.parquet"),
@@ -39,10 +39,10 @@ _DOING = {
     "models/weights save_weights": "writing the weights",
     "models/neural predict_neural": "predicting",
     "experiment/predictions write_predictions": "writing predictions",
-    "experiment/digests": "taking digests",
+    "experiment/rerun/digests": "taking digests",
     "experiment/fold _write": "writing a fold's result",
     "experiment/fold read_fold": "reading a finished fold",
-    "experiment/record": "writing what a rerun needs",
+    "experiment/rerun/record": "writing what a rerun needs",
     "experiment/conclude": "at the end of the run",
     "experiment/prepare": "preparing the data",
 }

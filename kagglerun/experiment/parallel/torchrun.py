@@ -1,8 +1,8 @@
 """Several processes that train a fold together, started by torchrun.
 
-`python -m kagglerun.experiment.torchrun N MODULE ARGUMENTS` does what `torchrun --standalone --nproc-per-node N -m
-MODULE` does. It dies with its parent, and its processes with it; how they ended it says in one JSON object on
-standard output, which they share.
+`python -m kagglerun.experiment.parallel.torchrun N MODULE ARGUMENTS` does what `torchrun --standalone
+--nproc-per-node N -m MODULE` does. It dies with its parent, and its processes with it; how they ended it says in one
+JSON object on standard output, which they share.
 """
 
 from __future__ import annotations

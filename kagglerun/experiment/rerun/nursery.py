@@ -4,7 +4,7 @@ A child is a real process with its own session; SIGKILL ends it and whatever it 
 operation of torch before a fork, so no pool of threads is cut in two.
 
     with Nursery() as nursery:
-        child = nursery.start("kagglerun.experiment.resume_proof:attempt", [str(workspace), "run"])
+        child = nursery.start("kagglerun.experiment.rerun.resume_proof:attempt", [str(workspace), "run"])
         child.kill()
 """
 
@@ -30,7 +30,7 @@ from kagglerun.errors import JobError
 
 _BIRTH_SECONDS = 120.0
 _TRACE_SECONDS = 0.25
-_PROGRAM = "from kagglerun.experiment.nursery import serve; serve()"
+_PROGRAM = "from kagglerun.experiment.rerun.nursery import serve; serve()"
 
 
 class Child:

@@ -11,7 +11,9 @@ import safetensors
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kagglerun.experiment.digests import (
+from kagglerun.experiment.fold import FoldResult, read_fold
+from kagglerun.experiment.predictions import Predictions
+from kagglerun.experiment.rerun.digests import (
     FoldDigests,
     digest_of_tensor,
     digest_weights,
@@ -20,8 +22,6 @@ from kagglerun.experiment.digests import (
     read_digests,
     take_digests,
 )
-from kagglerun.experiment.fold import FoldResult, read_fold
-from kagglerun.experiment.predictions import Predictions
 from kagglerun.files import sha256_of_file
 from kagglerun.workspace import FoldPaths
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kagglerun.config.differences import as_changes, flat
-from kagglerun.experiment.code_state import CodeState
 from kagglerun.experiment.fingerprint import digest_of_package
 from kagglerun.experiment.prepare import Prepared
-from kagglerun.experiment.record import Record
+from kagglerun.experiment.rerun.code_state import CodeState
+from kagglerun.experiment.rerun.record import Record
 from kagglerun.hooks import digest_of_hooks
 from kagglerun.kaggle_api.manifest import Manifest
 

@@ -15,13 +15,10 @@ import torch
 from kagglerun.config.load import load_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, DiskFull, KagglerunError
-from kagglerun.experiment.code_state import CodeState, code_state
-from kagglerun.experiment.compare_folds import FoldComparison, compare_folds
 from kagglerun.experiment.fold import run_fold
-from kagglerun.experiment.parallel_folds import train_in_processes
+from kagglerun.experiment.parallel.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare
-from kagglerun.experiment.record import read_record, read_run_manifest
-from kagglerun.experiment.rerun_causes import (
+from kagglerun.experiment.rerun.causes import (
     Began,
     changed_files,
     expectation,
@@ -29,7 +26,10 @@ from kagglerun.experiment.rerun_causes import (
     package_changed,
     what_changed,
 )
-from kagglerun.experiment.rerun_workspace import finish, go_on_or_begin, remove, rerun_workspace
+from kagglerun.experiment.rerun.code_state import CodeState, code_state
+from kagglerun.experiment.rerun.compare_folds import FoldComparison, compare_folds
+from kagglerun.experiment.rerun.record import read_record, read_run_manifest
+from kagglerun.experiment.rerun.rerun_workspace import finish, go_on_or_begin, remove, rerun_workspace
 from kagglerun.experiment.run import RunObserver, SilentObserver
 from kagglerun.files import read_json
 from kagglerun.hooks import digest_of_hooks

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kagglerun.config.schema import Config
 from kagglerun.experiment.fold import FoldResult, read_fold
-from kagglerun.experiment.fold_processes import FoldProcesses, OutOfMemory
-from kagglerun.experiment.gpus import require_gpus
+from kagglerun.experiment.parallel.fold_processes import FoldProcesses, OutOfMemory
+from kagglerun.experiment.parallel.gpus import require_gpus
 from kagglerun.workspace import RunPaths, Workspace
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """A process that trains folds of a run for the process that owns the run.
 
-`python -m kagglerun.experiment.fold_worker SLUG RUN` reads which folds to train and writes how far it is, one JSON
-object a line. Started by torchrun, it is one of several that train each fold together: the first one speaks, the
+`python -m kagglerun.experiment.parallel.fold_worker SLUG RUN` reads which folds to train and writes how far it is, one
+JSON object a line. Started by torchrun, it is one of several that train each fold together: the first one speaks, the
 others are silent unless they fail. It dies with its parent.
 """
 

@@ -1,0 +1,1 @@
+"""Folds in processes of their own, and one fold by several processes."""
