@@ -99,13 +99,14 @@ def test_one_process_a_process_for_each_fold_and_another_order_give_the_same_byt
 def test_a_fold_whose_process_dies_goes_on_to_the_same_bytes(
     workspace: Workspace, competition: CompetitionPaths
 ) -> None:
+    before = psutil.Process().children()
     config = make_config(workspace, epochs=60, checkpoint_seconds=0.05)
     run_experiment(workspace, config, "one")
     broken = workspace.run("made", "broken")
     with pytest.raises(TrainingError, match=r"the process of fold \d was lost: killed by SIGKILL"):
         run_experiment(workspace, config, "broken", observer=Watcher(kill_a_worker), processes=2)
     assert state_of(broken) == "FAILED" and not broken.metrics.exists()
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
     run_experiment(workspace, config, "broken")
     assert files_of(broken) == files_of(workspace.run("made", "one"))
 
@@ -129,10 +130,11 @@ def test_an_error_in_a_process_of_a_team_ends_the_run_with_its_own_words(
 
 @pytest.mark.slow
 def test_a_team_that_loses_a_process_says_which(workspace: Workspace, competition: CompetitionPaths) -> None:
+    before = psutil.Process().children()
     config = make_config(workspace, gpus=2, batch_size=8, epochs=40)
     with pytest.raises(TrainingError, match=r"process \d of 2 that train fold 0 was lost: killed by SIGKILL"):
         run_experiment(workspace, config, "team", observer=Watcher(kill_a_worker))
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_memory_that_runs_out_again_and_again_ends_with_the_error() -> None:

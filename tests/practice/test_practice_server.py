@@ -74,7 +74,8 @@ def test_starts_at_the_same_time_give_one_server(stopping: Workspace) -> None:
 
 def test_the_server_outlives_the_process_group_that_started_it(stopping: Workspace) -> None:
     code = (
-        "import time; from kagglerun.workspace import Workspace; from kagglerun.practice.server import ensure_running; "
+        "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # a suite under nohup ignores it
+        "from kagglerun.workspace import Workspace; from kagglerun.practice.server import ensure_running; "
         "print(ensure_running(Workspace.find()).pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen(

@@ -95,6 +95,8 @@ def test_a_disk_that_may_only_be_read_is_said(small_disk: Path) -> None:
 
     def forbid(values: dict[str, float]) -> bool:
         if values["epoch"] == 1:
+            while not (folder / "00000001").exists():
+                time.sleep(0.01)  # the first is still being written
             while system.mount(b"tmpfs", os.fsencode(small_disk), b"tmpfs", read_only | remount, b"") != 0:
                 time.sleep(0.01)  # a checkpoint is being written
         return False
