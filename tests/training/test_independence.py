@@ -13,7 +13,7 @@ from tests.training.small_fits import largest_difference, plain_net, run_fit, ru
 torch.set_num_threads(1)
 
 CUT_TOLERANCE = 1e-6
-"""Largest difference of a weight (of size 1) after 24 updates: float32 sums in another order, and nothing else."""
+"""Largest difference of a weight (of size 1) after 12 updates: float32 sums in another order, and nothing else."""
 
 
 @pytest.mark.parametrize(
