@@ -34,7 +34,7 @@ def load_settings(path: Path) -> Settings:
         raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold keys and values, e.g. image_cache_gb: 50")
+        raise ConfigError(f"{path} must hold keys and values, e.g. mlflow_uri: ... or image_cache_gb: 50")
     for name in values:
         if name not in Settings.model_fields:
             raise unknown_name(f"key in {path}", str(name), Settings.model_fields)

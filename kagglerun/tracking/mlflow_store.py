@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import yaml
-
-from kagglerun.errors import ConfigError, TrackingError
+from kagglerun.config.settings import load_settings
+from kagglerun.errors import TrackingError
 from kagglerun.files import atomic_path
 from kagglerun.workspace import Workspace
 
@@ -51,7 +50,7 @@ def tracking_uri(workspace: Workspace) -> str:
     Raises:
         ConfigError: the settings cannot be read.
     """
-    return os.environ.get(_URI_VARIABLE) or _uri_in_settings(workspace) or _sqlite_uri(workspace)
+    return os.environ.get(_URI_VARIABLE) or load_settings(workspace.settings).mlflow_uri or _sqlite_uri(workspace)
 
 
 def without_password(uri: str) -> str:
@@ -238,17 +237,6 @@ def import_mlflow() -> Any:
 
 def _sqlite_uri(workspace: Workspace) -> str:
     return f"sqlite:///{workspace.mlflow_db}"
-
-
-def _uri_in_settings(workspace: Workspace) -> str | None:
-    if not workspace.settings.is_file():
-        return None
-    try:
-        settings = yaml.safe_load(workspace.settings.read_text("utf-8")) or {}
-        named = settings.get("mlflow_uri")
-    except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{workspace.settings} must hold keys and values, e.g. mlflow_uri: ...") from error
-    return str(named) if named else None
 
 
 def _make_or_upgrade(workspace: Workspace) -> None:

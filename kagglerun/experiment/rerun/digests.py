@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kagglerun.experiment.predictions import Predictions, read_predictions
 from kagglerun.files import read_json, sha256_of_file, sha256_of_json
-from kagglerun.workspace import FoldPaths, RunPaths
+from kagglerun.workspace import FoldPaths
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,6 @@ def take_digests(paths: FoldPaths, folds: str, history: Sequence[Mapping[str, fl
 def read_digests(paths: FoldPaths) -> FoldDigests | None:
     """The digests that a fold wrote when it ended; None where it did not end, or wrote none."""
     return FoldDigests(**read_json(paths.digests)) if paths.digests.exists() and paths.result.exists() else None
-
-
-def digest_of_run(run: RunPaths, folds: Sequence[int]) -> str:
-    """One digest of these folds of a run: equal runs have equal ones, in whatever order and processes they were made.
-
-    Raises:
-        KeyError: one of the folds is not finished, or wrote no digests.
-    """
-    found = {fold: read_digests(run.fold(fold)) for fold in sorted(folds)}
-    missing = [fold for fold, digests in found.items() if digests is None]
-    if missing:
-        raise KeyError(f"no digests of folds {missing} in {run.folder}")
-    return sha256_of_json([digests.to_dict() for digests in found.values() if digests is not None])
 
 
 def digest_weights(path: Path) -> dict[str, str]:
