@@ -35,6 +35,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "ray": ("sweep/ray_workers.py",),
     "timm": ("models/image.py", "models/transfer.py"),
     "lightgbm": ("models/tabular_boosting.py",),
+    "numba": ("training/augmentation/kernel.py",),
     "fastapi": ("practice/",),
     "starlette": ("practice/",),
     "uvicorn": ("practice/",),

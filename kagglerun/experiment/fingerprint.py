@@ -19,7 +19,7 @@ from kagglerun.files import sha256_of_file, sha256_of_json
 from kagglerun.metrics import Metric, source_of
 
 _PACKAGES = (
-    *("torch", "torchvision", "timm", "numpy", "pandas", "pyarrow"),
+    *("torch", "torchvision", "timm", "numpy", "numba", "pandas", "pyarrow"),
     *("scikit-learn", "lightgbm", "pillow", "optuna", "mlflow"),
 )
 _ONLY_HOW = ("name", "sweep")

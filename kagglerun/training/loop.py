@@ -23,6 +23,7 @@ from kagglerun.training.compiled import compiled
 from kagglerun.training.distributed import Team, current_team
 from kagglerun.training.ema import WeightAverage
 from kagglerun.training.finite import after_retries, check_predictions
+from kagglerun.training.host_memory import reuse_freed_memory
 from kagglerun.training.memory import (
     Mend,
     Shortage,
@@ -70,6 +71,7 @@ def fit(
         DiskFull: there was no room for a checkpoint; those before it are whole.
     """
     device = resolve_device(settings.training.device)
+    reuse_freed_memory(device)
     team = current_team()
     shortage = read_shortage(checkpoints.folder)
     if team.size > 1 and shortage is not None:

@@ -34,6 +34,7 @@ from kagglerun.data.images import open_images
 from kagglerun.models.image_batches import ImageBatches, ImageSupply
 from kagglerun.training.augmentation import Augmentation
 from kagglerun.training.batching import cut
+from kagglerun.training.host_memory import reuse_freed_memory
 from kagglerun.training.seed import sample_order
 
 BUNDLE = "sign-language-digits"
@@ -102,6 +103,7 @@ def report(data: Path, rounds: int = 5) -> str:
         "| augmentation | plain, PIL | plain, tensors | ours | ratio to the faster | first epoch, of one plain epoch |",
         "|---|---|---|---|---|---|",
     ]
+    reuse_freed_memory(torch.device("cpu"))  # as fit() does, for both
     with tempfile.TemporaryDirectory() as folder:
         root = unpacked(data / f"{BUNDLE}.zip", Path(folder) / "images")
         lines += [row(recipe, root, Path(folder), rounds) for recipe in RECIPES]

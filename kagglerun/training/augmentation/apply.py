@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kagglerun.config.augment import AugmentConfig, AugmentStrengths
+from kagglerun.training.augmentation import fused
 from kagglerun.training.augmentation.colour import recolour
 from kagglerun.training.augmentation.cutout import inside
 from kagglerun.training.augmentation.draw import (
@@ -28,7 +29,7 @@ from kagglerun.training.augmentation.draw import (
 )
 from kagglerun.training.augmentation.geometry import mirror, resample, resize
 from kagglerun.training.augmentation.mixing import mix_images, mix_targets
-from kagglerun.training.augmentation.pieces import in_pieces
+from kagglerun.training.augmentation.pieces import in_pieces, samples_at_once
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,10 @@ class Augmentation:
             made[part] = self._augmented(images[part], draw.table[part], draw.halved[part])
 
         made = self._output(images)
-        in_pieces(images.device, len(images), self._numbers(images), augment)
+        if fused.can_fuse(images, self.size, self.strengths):
+            fused.augment(images, draw, self.strengths, self.mean, self.std, made)
+        else:
+            in_pieces(images.device, len(images), self._at_once(images), augment)
         return self.mix(made, draw)
 
     def plain(self, images: Tensor, mirrored: bool = False) -> Tensor:
@@ -105,7 +109,10 @@ class Augmentation:
             made[part] = self.normalised(unit.flip(3) if mirrored else unit)
 
         made = self._output(images)
-        in_pieces(images.device, len(images), self._numbers(images), resized)
+        if fused.can_fuse(images, self.size):
+            fused.normalise(images, mirrored, self.mean, self.std, made)
+        else:
+            in_pieces(images.device, len(images), self._at_once(images), resized)
         return made
 
     def mix(self, images: Tensor, draw: Draw) -> Tensor:
@@ -159,9 +166,9 @@ class Augmentation:
         shape = (len(images), 3, self.size, self.size)
         return torch.empty(shape, device=images.device, memory_format=torch.channels_last)
 
-    def _numbers(self, images: Tensor) -> int:
-        """Numbers of one sample, at its largest."""
-        return 3 * max(images.shape[1], self.size) ** 2
+    def _at_once(self, images: Tensor) -> int:
+        """Samples of one piece."""
+        return samples_at_once(images.device, 3 * max(images.shape[1], self.size) ** 2)
 
 
 def _in_unit_range(images: Tensor) -> Tensor:

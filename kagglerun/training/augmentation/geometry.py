@@ -123,8 +123,13 @@ def _shrunk(images: Tensor, times: int) -> Tensor:
     """Halve images so many times, each pixel the mean of a block."""
     if times == 0:
         return images
-    side = max(1, round(images.shape[-1] / 2**times))
+    side = shrunk_side(images.shape[-1], times)
     return F.interpolate(images, size=(side, side), mode="area")
+
+
+def shrunk_side(side: int, times: int) -> int:
+    """Side in pixels of an image that was halved so many times."""
+    return max(1, round(side / float(2**times)))
 
 
 def choose(these: Tensor, those: Tensor, chosen: Tensor) -> Tensor:

@@ -20,16 +20,26 @@ takes half the time or a third of what it takes for the whole batch at once, on 
 it bounds the memory taken."""
 
 
-def in_pieces(device: torch.device, n: int, numbers_each: int, work: Callable[[slice], None]) -> None:
+def samples_at_once(device: torch.device, numbers_each: int) -> int:
+    """Samples of one piece for torch's operations.
+
+    Args:
+        device: where the batch is.
+        numbers_each: numbers of one sample, at its largest.
+    """
+    return max(1, _NUMBERS_AT_ONCE.get(device.type, 2**26) // numbers_each)
+
+
+def in_pieces(device: torch.device, n: int, most: int, work: Callable[[slice], None]) -> None:
     """Do some work on slices of a batch that cover it.
 
     Args:
         device: where the batch is.
         n: samples of the batch.
-        numbers_each: numbers of one sample, at its largest.
+        most: samples of one slice.
         work: is called with each slice; on a CPU from as many threads as torch has.
     """
-    most = max(1, _NUMBERS_AT_ONCE.get(device.type, 2**26) // numbers_each)
+    most = max(1, most)
     threads = torch.get_num_threads() if device.type == "cpu" else 1
     pieces = -(-n // (most * threads)) * threads
     step = max(1, -(-n // max(1, pieces)))
