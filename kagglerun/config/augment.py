@@ -44,6 +44,11 @@ class AugmentStrengths:
         return self.crop_scale != (1.0, 1.0) or any((self.degrees, self.scale, self.translate))
 
     @property
+    def recolours(self) -> bool:
+        """Whether colours are changed."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))
+
+    @property
     def mixes(self) -> bool:
         """Whether images and targets of two samples are mixed."""
         return self.mix_probability > 0 and (self.mixup > 0 or self.cutmix > 0)

@@ -124,7 +124,8 @@ class HostBuffer:
     """
 
     def __init__(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> None:
-        self._tensor = torch.zeros(*shape, dtype=dtype, pin_memory=device.type == "cuda")
+        # Not filled: torch would wake all its threads for it, which then wait for more in a loop.
+        self._tensor = torch.empty(*shape, dtype=dtype, pin_memory=device.type == "cuda")
         self._copied: torch.cuda.Event | None = None
 
     def first(self, count: int) -> Tensor:

@@ -89,8 +89,10 @@ def make_draw(
     table = np.zeros((len(needed), _WIDTH))
     table[:, AFFINE] = affine_rows(strengths, uniforms)
     table[:, FLIPS] = mirrored(strengths, uniforms)
-    table[:, COLOURS] = colour_changes(strengths, uniforms)
-    table[:, HOLE] = holes(strengths, uniforms, size)
+    if strengths.recolours:
+        table[:, COLOURS] = colour_changes(strengths, uniforms)
+    if strengths.cutout:
+        table[:, HOLE] = holes(strengths, uniforms, size)
     halved = halvings(table[:, AFFINE], decoded / size)
     table[:, HALVED] = halved
     table[:n, BOX] = mixing.boxes

@@ -12,7 +12,7 @@ from kagglerun.training.augmentation.draw import AFFINE, COLOURS, HOLE, Draw
 from kagglerun.training.augmentation.geometry import shrunk_side
 from kagglerun.training.augmentation.pieces import in_pieces
 
-_PIECES_A_THREAD = 4
+_PIECES_A_THREAD = 3
 """So that a thread whose core was busy with something else leaves the rest to the others."""
 _SAME, _MIRRORED = (1, 0, 0, 0, 1, 0), (-1, 0, 0, 0, 1, 0)
 

@@ -81,15 +81,27 @@ def augment(
     """
     side, size = images.shape[1], made.shape[1]
     words = np.empty((side + 1) * (side + 1), np.uint32)
-    planes = np.empty((3, size, size), np.float32)
+    places, across, down = np.empty(size, np.int32), np.empty(size, np.float32), np.empty(size, np.float32)
+    neighbours = np.empty((4, size), np.uint32)
+    recolours = colours[0] or colours[1] or colours[2] or colours[3]
+    planes = np.empty((3, size if recolours else 0, size), np.float32)
     for number in range(images.shape[0]):
         shrunk = shrunk_sides[number]
         if shrunk == side:
             _pack(images[number], words)
         else:
             _pack_means(images[number], shrunk, words)
-        _sample(words, shrunk, maps[number], planes)
-        _finish(planes, changes[number], holes[number], colours, means, scales, made[number])
+        for y in range(size):
+            start, step = _line(maps[number], y, size, shrunk)
+            _locate(start, step, shrunk, places, across, down)
+            _gather(words, places, shrunk + 1, neighbours)
+            if recolours:
+                _blend(neighbours, across, down, planes[0, y], planes[1, y], planes[2, y])
+            else:
+                _blend_normalised(neighbours, across, down, means, scales, made[number, y].reshape(3 * size))
+        if recolours:
+            _recolour(planes, changes[number], colours, means, scales, made[number])
+        _cut_out(made[number], holes[number])
 
 
 @_part
@@ -133,26 +145,13 @@ def _pack_means(image: Bytes, shrunk: int, words: Words) -> None:
 
 
 @_part
-def _sample(words: Words, side: int, rows: Floats, planes: Floats) -> None:
-    """Bilinear, the border repeated outside; to colours in [0, 1], (3, size, size)."""
-    size = planes.shape[1]
-    stride = side + 1
+def _line(rows: Floats, y: int, size: int, side: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Where a line of the output begins in the input, and the step from pixel to pixel; both (x, y) in pixels."""
     half, step = side / 2, 2 / size
-    places, across, down = np.empty(size, np.int32), np.empty(size, np.float32), np.empty(size, np.float32)
-    here, right = np.empty(size, np.uint32), np.empty(size, np.uint32)
-    below, both = np.empty(size, np.uint32), np.empty(size, np.uint32)
-    xx, xy, x_to, yx, yy, y_to = rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
-    first = step / 2 - 1
-    for y in range(size):
-        centre = first + step * y
-        start_x = _exact(half * (xx * first + xy * centre + x_to + 1) - 0.5)
-        start_y = _exact(half * (yx * first + yy * centre + y_to + 1) - 0.5)
-        steps = np.float32(half * xx * step), np.float32(half * yx * step)
-        _locate((start_x, start_y), steps, side, places, across, down)
-        _gather(words, places, stride, here, right, below, both)
-        _blend(here, right, below, both, across, down, _RED, planes[0, y])
-        _blend(here, right, below, both, across, down, _GREEN, planes[1, y])
-        _blend(here, right, below, both, across, down, _BLUE, planes[2, y])
+    left, centre = step / 2 - 1, step / 2 - 1 + step * y
+    start_x = half * (rows[0] * left + rows[1] * centre + rows[2] + 1) - 0.5
+    start_y = half * (rows[3] * left + rows[4] * centre + rows[5] + 1) - 0.5
+    return (_exact(start_x), _exact(start_y)), (np.float32(half * rows[0] * step), np.float32(half * rows[3] * step))
 
 
 @_part
@@ -179,10 +178,12 @@ def _locate(
 
 
 @_part
-def _gather(
-    words: Words, places: NDArray[np.int32], stride: int, here: Words, right: Words, below: Words, both: Words
-) -> None:
-    """The four neighbours of each pixel. Unsigned places are not looked at for a sign, as Python's would be."""
+def _gather(words: Words, places: NDArray[np.int32], stride: int, neighbours: Words) -> None:
+    """The four neighbours of each pixel, the lower after the upper, (4, size).
+
+    Unsigned places are not looked at for a sign, as Python's would be.
+    """
+    here, right, below, both = neighbours[0], neighbours[1], neighbours[2], neighbours[3]
     one, down = np.uint64(1), np.uint64(stride)
     for column in range(places.shape[0]):
         place = np.uint64(np.uint32(places[column]))
@@ -191,31 +192,53 @@ def _gather(
 
 
 @_part
-def _blend(
-    here: Words, right: Words, below: Words, both: Words, across: Floats, down: Floats, shift: Any, into: Floats
-) -> None:
-    """One colour of the pixels between four neighbours, in [0, 1]."""
-    for column in range(into.shape[0]):
-        a = np.float32(np.int32((here[column] >> shift) & _TEN_BITS))
-        b = np.float32(np.int32((right[column] >> shift) & _TEN_BITS))
-        c = np.float32(np.int32((below[column] >> shift) & _TEN_BITS))
-        d = np.float32(np.int32((both[column] >> shift) & _TEN_BITS))
-        upper = a + across[column] * (b - a)
-        lower = c + across[column] * (d - c)
-        into[column] = (upper + down[column] * (lower - upper)) * _LEVEL
+def _between(here: Any, right: Any, below: Any, both: Any, across: Any, down: Any, shift: Any) -> Any:
+    """One colour between four neighbours, in [0, 1]."""
+    a = np.float32(np.int32((here >> shift) & _TEN_BITS))
+    b = np.float32(np.int32((right >> shift) & _TEN_BITS))
+    c = np.float32(np.int32((below >> shift) & _TEN_BITS))
+    d = np.float32(np.int32((both >> shift) & _TEN_BITS))
+    upper = a + across * (b - a)
+    lower = c + across * (d - c)
+    return (upper + down * (lower - upper)) * _LEVEL
 
 
 @_part
-def _finish(
+def _blend(neighbours: Words, across: Floats, down: Floats, red: Floats, green: Floats, blue: Floats) -> None:
+    """The colours of a line of pixels between their neighbours, in [0, 1]."""
+    here, right, below, both = neighbours[0], neighbours[1], neighbours[2], neighbours[3]
+    for x in range(across.shape[0]):
+        a, b, c, d, u, v = here[x], right[x], below[x], both[x], across[x], down[x]
+        red[x] = _between(a, b, c, d, u, v, _RED)
+        green[x] = _between(a, b, c, d, u, v, _GREEN)
+        blue[x] = _between(a, b, c, d, u, v, _BLUE)
+
+
+@_part
+def _blend_normalised(
+    neighbours: Words, across: Floats, down: Floats, means: Floats, scales: Floats, line: Floats
+) -> None:
+    """The same, normalised, (3 * size,)."""
+    here, right, below, both = neighbours[0], neighbours[1], neighbours[2], neighbours[3]
+    from_red, from_green, from_blue = means[0], means[1], means[2]
+    by_red, by_green, by_blue = scales[0], scales[1], scales[2]
+    for x in range(across.shape[0]):
+        a, b, c, d, u, v = here[x], right[x], below[x], both[x], across[x], down[x]
+        line[3 * x] = (_between(a, b, c, d, u, v, _RED) - from_red) * by_red
+        line[3 * x + 1] = (_between(a, b, c, d, u, v, _GREEN) - from_green) * by_green
+        line[3 * x + 2] = (_between(a, b, c, d, u, v, _BLUE) - from_blue) * by_blue
+
+
+@_part
+def _recolour(
     planes: Floats,
     changes: Floats,
-    hole: Floats,
     colours: tuple[bool, bool, bool, bool],
     means: Floats,
     scales: Floats,
     made: Floats,
 ) -> None:
-    """Recolour (3, size, size) in place, and write it normalised and cut out to (size, size, 3)."""
+    """Change the colours of (3, size, size) in place, and write them normalised to (size, size, 3)."""
     size = planes.shape[1]
     brightness, contrast, saturation, hue = colours
     if brightness:
@@ -233,8 +256,12 @@ def _finish(
         if hue:
             _turn_hue(red, green, blue, changes[3])
         _normalise(red, green, blue, means, scales, made[y].reshape(3 * size))
+
+
+@_part
+def _cut_out(made: Floats, hole: Floats) -> None:
+    """Zero is the mean colour now."""
     for y in range(np.int64(hole[1]), np.int64(hole[3])):
-        # Zero is the mean colour now.
         made[y, np.int64(hole[0]) : np.int64(hole[2])] = _ZERO
 
 

@@ -48,7 +48,9 @@ def draw_mixing(strengths: AugmentStrengths, uniforms: Floats, samples: Integers
         size: side of the images in pixels.
     """
     n = len(samples)
-    mixed = np.full(n, strengths.mixes) & (uniforms[:, Column.MIX] < strengths.mix_probability)
+    if not strengths.mixes:
+        return Mixing(samples, np.zeros(n, bool), np.ones(n), np.zeros((n, 4)), np.ones(n))
+    mixed = uniforms[:, Column.MIX] < strengths.mix_probability
     both = strengths.mixup > 0 and strengths.cutmix > 0
     by_box = uniforms[:, Column.MIX_KIND] < (0.5 if both else float(strengths.cutmix > 0))
     blended, boxed = mixed & ~by_box, mixed & by_box

@@ -48,7 +48,13 @@ def in_pieces(device: torch.device, n: int, most: int, work: Callable[[slice], N
         for part in slices:
             work(part)
         return
-    for future in [_pool(threads).submit(work, part) for part in slices]:
+    waiting = iter(slices)
+
+    def work_off() -> None:
+        for part in waiting:  # who is done earlier takes more
+            work(part)
+
+    for future in [_pool(threads).submit(work_off) for _ in range(threads)]:
         future.result()
 
 
