@@ -88,7 +88,8 @@ def augment(
     for number in range(images.shape[0]):
         shrunk = shrunk_sides[number]
         if shrunk == side:
-            _pack(images[number], words)
+            first, last = _rows_needed(maps[number], size, side)
+            _pack(images[number], first, last, words)
         else:
             _pack_means(images[number], shrunk, words)
         for y in range(size):
@@ -105,11 +106,23 @@ def augment(
 
 
 @_part
-def _pack(image: Bytes, words: Words) -> None:
-    """An image's pixels as words, with one more column and row so that a right and lower neighbour is always there."""
+def _rows_needed(rows: Floats, size: int, side: int) -> tuple[int, int]:
+    """The first row of the input that is sampled and the one behind the last, with one to spare on either side."""
+    first, step = _line(rows, 0, size, side)
+    last, _ = _line(rows, size - 1, size, side)
+    across, most = step[1] * np.float32(size - 1), np.float32(side - 1)
+    top, bottom = min(first[1], last[1]) + min(across, _ZERO), max(first[1], last[1]) + max(across, _ZERO)
+    top, bottom = (top if top > _ZERO else _ZERO), (bottom if bottom > _ZERO else _ZERO)
+    top, bottom = (top if top < most else most), (bottom if bottom < most else most)
+    return max(0, int(top) - 1), min(side, int(bottom) + 3)
+
+
+@_part
+def _pack(image: Bytes, first: int, last: int, words: Words) -> None:
+    """Some rows of an image as words, with one more column and row: a right and a lower neighbour are always there."""
     side = image.shape[0]
     stride = side + 1
-    for y in range(side):
+    for y in range(first, last):
         start = y * stride
         line = words[start : start + side]
         row = image[y]
@@ -118,7 +131,8 @@ def _pack(image: Bytes, words: Words) -> None:
                 np.uint32(row[x, 2]) << np.uint32(2)
             )  # fmt: skip
         words[start + side] = words[start + side - 1]
-    words[side * stride :] = words[(side - 1) * stride : side * stride]
+    if last == side:
+        words[side * stride :] = words[(side - 1) * stride : side * stride]
 
 
 @_part
