@@ -291,7 +291,7 @@ def resume_elsewhere(run: RunPaths) -> None:
 @pytest.mark.parametrize(
     ("edit", "cause", "same_machine"),
     [
-        (edit_environment(packages={"torch": "2.6.0"}), "torch 2.6.0 -> ", False),
+        (edit_environment(packages={"torch": "2.5.9"}), "torch 2.5.9 -> ", False),
         (edit_environment(device="NVIDIA T4"), "another processor or GPU: NVIDIA T4 -> cpu ", False),
         (edit_environment(threads=4), "another number of threads: 4 -> 1", False),
         (edit_environment(python="3.10.1"), "python 3.10.1 -> 3.", False),
