@@ -29,10 +29,18 @@ from kagglerun.training.batches import Batch
 from kagglerun.training.checkpoint import Checkpoints
 from kagglerun.training.host_memory import reuse_freed_memory
 from kagglerun.training.loop import FitSettings, FitTask, fit
+from kagglerun.training.optim import build_optimizer
 from kagglerun.training.seed import deterministic_algorithms
 
 ROUNDS = 7
 BATCH_SIZE = 32
+FUSED = "AdamW(fused=True)"
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "AdamW": lambda model: torch.optim.AdamW(model.parameters(), lr=1e-3),
+    FUSED: lambda model: torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True),
+    # The update that fit() makes: two groups of parameters.
+    FUSED + ", no decay of biases and norms": lambda model: build_optimizer(model, OptimizerConfig()),
+}
 
 
 class TensorBatches:
@@ -88,14 +96,14 @@ def report() -> str:
         "",
         f"In turns; medians of {ROUNDS} rounds, ratios are medians of the rounds' ratios.",
         "",
-        "| model | samples | the bare loop's optimizer | its process | bare loop, s | fit(), s | ratio |",
+        "| model | samples | the bare loop's optimizer | its process | bare loop, s | `fit()`, s | ratio |",
         "|---|---|---|---|---|---|---|",
     ]
     reuse_freed_memory(torch.device("cpu"))
     for number, case in enumerate(cases()):
         rounds = [measure(number, case) for _ in range(ROUNDS)]
         ours = [seconds[-1] for seconds in rounds]
-        kinds = (("AdamW", "the same"), ("AdamW(fused=True)", "the same"), ("AdamW(fused=True)", "its own"))
+        kinds = [*((optimizer, "the same") for optimizer in OPTIMIZERS), (FUSED, "its own")]
         for place, (optimizer, process) in enumerate(kinds):
             bare = [seconds[place] for seconds in rounds]
             ratio = statistics.median(our / other for our, other in zip(ours, bare, strict=True))
@@ -106,30 +114,26 @@ def report() -> str:
     return "\n".join(rows)
 
 
-def measure(number: int, case: Case) -> tuple[float, float, float, float]:
-    """Seconds of a bare epoch (plain, fused, fused in a process of its own) and of an epoch of fit(), deterministic."""
+def measure(number: int, case: Case) -> list[float]:
+    """Seconds of a bare epoch with each optimizer, of one in a process of its own, and of an epoch of fit()."""
     command = [sys.executable, __file__, str(number)]
     alone = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     with deterministic_algorithms(True):
-        return (
-            bare_epoch(case.build(), case.samples, fused=False),
-            bare_epoch(case.build(), case.samples, fused=True),
-            float(alone),
-            fit_epoch(case.build, case.samples),
-        )
+        bare = [bare_epoch(case.build(), case.samples, build) for build in OPTIMIZERS.values()]
+        return [*bare, float(alone), fit_epoch(case.build, case.samples)]
 
 
 def bare_alone(number: int) -> float:
     """Median seconds of three bare epochs, after one to warm up."""
     case = cases()[number]
     with deterministic_algorithms(True):
-        seconds = [bare_epoch(case.build(), case.samples, fused=True) for _ in range(4)]
+        seconds = [bare_epoch(case.build(), case.samples, OPTIMIZERS[FUSED]) for _ in range(4)]
     return statistics.median(seconds[1:])
 
 
-def bare_epoch(model: nn.Module, samples: TensorBatches, fused: bool) -> float:
+def bare_epoch(model: nn.Module, samples: TensorBatches, build: Callable[[nn.Module], torch.optim.Optimizer]) -> float:
     """Seconds of one epoch, written as a tutorial would, with the same clipping."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=fused)
+    optimizer = build(model)
     order = np.random.default_rng(0).permutation(len(samples))
     model.train()
     stamps = []
