@@ -131,6 +131,7 @@ def write_store(folder: Path, paths: tuple[Path, ...], side: int) -> None:
     """What decoding would leave, without a PNG file for each image: 3 GB of those would take minutes to make."""
     import numpy as np
 
+    from kagglerun.config.schema import ImageModelConfig
     from kagglerun.data import images
     from kagglerun.data.image_store import header
 
@@ -138,7 +139,7 @@ def write_store(folder: Path, paths: tuple[Path, ...], side: int) -> None:
         path.touch()
     (folder / "cache").mkdir(exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8)
-    name = images._digest(paths, side, folder / "cache", "made")
+    name = images._digest(paths, side, folder / "cache", "made", ImageModelConfig().aspect)
     with (folder / "cache" / f"images-{side}-{name}.npy").open("wb") as stream:
         stream.write(header(len(paths), side))
         for start in range(0, len(paths), len(pixels)):
