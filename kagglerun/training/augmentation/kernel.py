@@ -1,7 +1,7 @@
 """The whole augmentation of one image in one pass for a CPU, compiled by numba; it holds no interpreter lock.
 
 What is computed is what `geometry`, `colour` and `cutout` say, and what they do on a GPU. There torch's operations are
-right: each takes a batch. On a CPU they go through memory some forty times a batch; here an image stays in the
+right: each takes a batch. On a CPU each goes through memory once more; here an image stays in the
 second-level cache from its bytes to its normalised numbers.
 
 The loops are cut so that LLVM turns each into vector instructions: one that both gathers and stores may not be, since
