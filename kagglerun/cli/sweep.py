@@ -66,11 +66,10 @@ def sweep(
 
 def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
     """Whether nothing is left to do; then say so."""
-    from kagglerun.sweep.progress import n_complete
-    from kagglerun.sweep.trials import best_trial, read_trials
+    from kagglerun.sweep.trials import best_trial, n_done, read_trials
 
     trials = read_trials(paths)
-    done, wanted = n_complete(trials), spec.config.sweep.trials
+    done, wanted = n_done(trials), spec.config.sweep.trials
     best = best_trial(trials, spec.greater_is_better)
     if best is None or done < wanted or not all(trial.is_finished for trial in trials):
         return False

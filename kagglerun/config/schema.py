@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 
 from kagglerun.config.augment import AugmentConfig
 from kagglerun.config.section import Section
+from kagglerun.config.sweep import SweepConfig
 
-__all__ = ["AugmentConfig", "Section"]
+__all__ = ["AugmentConfig", "Section", "SweepConfig"]
 
 
 class CvConfig(Section):
@@ -241,23 +242,6 @@ class ScheduleConfig(Section):
     """Where cosine ends."""
     rise: float = Field(0.3, gt=0, lt=1)
     """Share of the run in which one_cycle rises."""
-
-
-class SweepConfig(Section):
-    """An Optuna study over the config. `kagglerun train` ignores it."""
-
-    trials: int = Field(20, ge=1)
-    """Number of trials that should end complete or pruned."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """How configs are proposed."""
-    workers: int = Field(1, ge=1, le=1024)
-    """Trials that run at the same time."""
-    lag: int | None = Field(None, ge=1)
-    """Trial n is proposed from trials 0..n-lag; twice the workers when left out. Part of the study."""
-    max_failures: int = Field(5, ge=1)
-    """The sweep stops after this many failed trials in a row."""
-    search: dict[str, Any] = Field(default_factory=dict)
-    """Key of the config to its range {low, high, log, step} or list of choices; see config/search.py."""
 
 
 class Config(Section):

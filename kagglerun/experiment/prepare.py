@@ -68,7 +68,7 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
     metric = _check_scoring(paths, data, hooks)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
     seed = config.seed if config.cv.seed is None else config.cv.seed
-    threads = config.training.cpu_threads or max(1, _cores() // (config.sweep.workers * config.training.gpus))
+    threads = config.training.cpu_threads or max(1, _cores() // (_at_a_time(config) * config.training.gpus))
     filled = config.model_copy(
         update={
             "competition": slug,
@@ -99,6 +99,11 @@ def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> Mod
     # Weights out of reach or options the model does not have show here, before a job is started.
     build_image_model(resolved, len(prediction_names(card)))
     return resolved
+
+
+def _at_a_time(config: Config) -> int:
+    """Trials that run at the same time on this machine."""
+    return config.sweep.workers if isinstance(config.sweep.workers, int) else 1
 
 
 def _cores() -> int:

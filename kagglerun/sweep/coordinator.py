@@ -11,7 +11,6 @@ and its result before anything depends on it, and proposals follow from recorded
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import deque
 from dataclasses import replace
@@ -24,17 +23,20 @@ from kagglerun.sweep.local_workers import LocalWorkers
 from kagglerun.sweep.lock import study_lock
 from kagglerun.sweep.mirror import StudyMirror
 from kagglerun.sweep.objective import TrialScore, TrialTask, load_objective
-from kagglerun.sweep.progress import SweepProgress, describe_end, n_complete
+from kagglerun.sweep.progress import SweepProgress, describe_end
 from kagglerun.sweep.proposal import propose
+from kagglerun.sweep.pruning.make_rule import make_rule
 from kagglerun.sweep.review import StudyReview
 from kagglerun.sweep.study import StudySpec, read_spec
 from kagglerun.sweep.trials import (
     Failure,
     Trial,
-    TrialState,
     best_trial,
+    failed,
     is_wanted,
+    n_done,
     read_trials,
+    scored,
     trailing_failures,
     write_trial,
 )
@@ -91,7 +93,7 @@ def run_study(workspace: Workspace, paths: StudyPaths, reporter: Reporter, *, jo
     with study_lock(paths, job_id) as lock, contextlib.ExitStack() as stack:
         spec = read_spec(paths)
         log = None if job_id else stack.enter_context(paths.workers_log.open("ab"))
-        count = min(spec.config.sweep.workers, spec.lag)
+        count = min(spec.config.sweep.n_workers, spec.lag)
         workers = LocalWorkers(workspace, spec.objective, count, lock, log)
         stack.callback(workers.close)
         tracked = load_objective(spec.objective).is_tracked
@@ -156,8 +158,8 @@ class Coordinator:
         self._waiting.extend(trial.number for trial in self._trials if not trial.is_finished)
         if self._trials:
             self._reporter.say(
-                f"going on with {self._spec.name}: {n_complete(self._trials)} of {self._spec.config.sweep.trials} "
-                f"trials are complete, {len(self._waiting)} to be continued"
+                f"going on with {self._spec.name}: {n_done(self._trials)} of {self._spec.config.sweep.trials} "
+                f"trials are done, {len(self._waiting)} to be continued"
             )
         self._mirror.align(self._trials)
 
@@ -189,7 +191,8 @@ class Coordinator:
         """The trial's config is an experiment of its own: it does not carry the sweep."""
         config = with_values(self._spec.config, trial.params).model_copy(update={"sweep": SweepConfig()})
         tags = {"study": self._spec.name, "trial": str(trial.number)}
-        return TrialTask(trial.number, self._spec.run_id(trial.number), config, self._parent, tags)
+        rule = make_rule(self._spec, self._trials[: max(0, trial.number - self._spec.lag + 1)])
+        return TrialTask(trial.number, self._spec.run_id(trial.number), config, self._parent, tags, rule)
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -208,19 +211,7 @@ class Coordinator:
         """Record how a trial ended."""
         self._stillborn = 0
         trial = self._trials[number]
-        if isinstance(outcome, TrialScore) and not math.isfinite(outcome.value):
-            outcome = Failure("NonFiniteScore", f"the score is {outcome.value}")
-        if isinstance(outcome, Failure):
-            trial = replace(trial, state=TrialState.FAIL, failure=outcome)
-        else:
-            scores = tuple(score if math.isfinite(score) else None for score in outcome.fold_scores)
-            trial = replace(
-                trial,
-                state=TrialState.COMPLETE,
-                value=outcome.value,
-                fold_scores=scores,
-                seconds=outcome.seconds,
-            )
+        trial = failed(trial, outcome) if isinstance(outcome, Failure) else scored(trial, outcome)
         self._record(trial)
         self._mirror.align(self._trials)
         best = best_trial(self._trials, self._spec.greater_is_better)
@@ -260,12 +251,12 @@ class Coordinator:
         Raises:
             TrainingError: max_failures in a row.
         """
-        failed = trailing_failures(self._trials)
-        if len(failed) >= self._spec.config.sweep.max_failures:
-            last = failed[-1].failure
+        streak = trailing_failures(self._trials)
+        if len(streak) >= self._spec.config.sweep.max_failures:
+            last = streak[-1].failure
             assert last is not None
             raise TrainingError(
-                f"{len(failed)} trials in a row failed, the last (trial {failed[-1].number}) with {last.kind}: "
+                f"{len(streak)} trials in a row failed, the last (trial {streak[-1].number}) with {last.kind}: "
                 f"{last.message}",
                 hint="mend the cause, then `kagglerun resume` tries them again",
             )
@@ -280,7 +271,7 @@ class Coordinator:
         self._progress.ended()
         self._report()
         self._reporter.say(
-            f"{n_complete(self._trials)} trials complete; best {best.value:.5g}: trial {best.number}, "
+            f"{n_done(self._trials)} trials done; best {best.value:.5g}: trial {best.number}, "
             f"run {self._spec.run_id(best.number)}"
         )
         return True

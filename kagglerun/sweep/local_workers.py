@@ -185,7 +185,8 @@ class _Worker:
 def _end_of_trial(said: dict[str, Any]) -> Event:
     number = said["number"]
     if "value" in said:
-        return TrialDone(number, TrialScore(said["value"], tuple(said["fold_scores"]), said["seconds"]))
+        lists = {name: tuple(said[name]) for name in ("fold_scores", "curve")}
+        return TrialDone(number, TrialScore(said["value"], seconds=said["seconds"], stopped=said["stopped"], **lists))
     if "kind" in said:
         return TrialFailed(number, said["kind"], said["message"])
     return TrialInterrupted(number)

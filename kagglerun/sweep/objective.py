@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kagglerun.config.schema import Config
+from kagglerun.sweep.pruning.rule import StopRule
 from kagglerun.workspace import Workspace
 
 
@@ -19,6 +20,7 @@ class TrialTask:
         number: the trial's number.
         run_id: id of its run. A trial that is repeated goes on in the same run.
         config: the study's base config with the proposed values.
+        rule: when to stop it early; None runs all its folds.
         parent: MLflow key of the study's parent run.
         tags: MLflow tags of the run.
     """
@@ -28,6 +30,7 @@ class TrialTask:
     config: Config
     parent: str | None
     tags: Mapping[str, str]
+    rule: StopRule | None = None
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,18 @@ class TrialScore:
     """The result of a trial.
 
     Attributes:
-        value: the run's score.
-        fold_scores: the metric of each fold.
-        seconds: time over all folds.
+        value: the run's score; None when the trial was stopped early.
+        fold_scores: the metric of each fold that was done.
+        seconds: time over these folds.
+        curve: validation score after each epoch of the first fold, where the model has epochs.
+        stopped: why and where it was stopped early, in a line; None when it has all its folds.
     """
 
-    value: float
+    value: float | None
     fold_scores: tuple[float, ...]
     seconds: float
+    curve: tuple[float, ...] = ()
+    stopped: str | None = None
 
 
 class TrialStopped(Exception):

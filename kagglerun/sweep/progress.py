@@ -8,7 +8,7 @@ from typing import Any
 
 from kagglerun.sweep.proposal import describe
 from kagglerun.sweep.study import StudySpec
-from kagglerun.sweep.trials import Trial, TrialState, best_trial
+from kagglerun.sweep.trials import Trial, TrialState, best_trial, n_done
 from kagglerun.sweep.workers import EpochDone, FoldDone
 
 
@@ -45,7 +45,7 @@ class SweepProgress:
     def text(self, trials: Sequence[Trial]) -> str:
         """One line: `3/20 trials  trial 3  fold 2/5  epoch 4/10  best 0.9812 (trial 1)`."""
         best = best_trial(trials, self._spec.greater_is_better)
-        parts = [f"{n_complete(trials)}/{self._spec.config.sweep.trials} trials", self._latest]
+        parts = [f"{n_done(trials)}/{self._spec.config.sweep.trials} trials", self._latest]
         if best:
             parts.append(f"best {best.value:.5g} (trial {best.number})")
         return "  ".join(part for part in parts if part)
@@ -54,7 +54,7 @@ class SweepProgress:
         """The same for programs."""
         best = best_trial(trials, self._spec.greater_is_better)
         return {
-            "trials_done": n_complete(trials),
+            "trials_done": n_done(trials),
             "trials_failed": sum(trial.state is TrialState.FAIL for trial in trials),
             "trials": self._spec.config.sweep.trials,
             "best": best.value if best else None,
@@ -68,18 +68,15 @@ class SweepProgress:
         if not seconds:
             return None
         sweep = self._spec.config.sweep
-        left = max(0, sweep.trials - n_complete(trials))
-        return round(statistics.median(seconds) * left / min(sweep.workers, self._spec.lag), 1)
-
-
-def n_complete(trials: Sequence[Trial]) -> int:
-    """Number of complete trials."""
-    return sum(trial.state is TrialState.COMPLETE for trial in trials)
+        left = max(0, sweep.trials - n_done(trials))
+        return round(statistics.median(seconds) * left / min(sweep.n_workers, self._spec.lag), 1)
 
 
 def describe_end(trial: Trial, best: Trial | None) -> str:
     """One line on a trial that has ended."""
     if trial.failure:
         return f"trial {trial.number} failed: {trial.failure.kind}: {trial.failure.message}  [{describe(trial.params)}]"
+    if trial.stopped:
+        return f"trial {trial.number} stopped: {trial.stopped}  [{describe(trial.params)}]"
     mark = "  (best so far)" if best and best.number == trial.number else ""
     return f"trial {trial.number}: {trial.value:.5g} in {trial.seconds:.0f} s{mark}  [{describe(trial.params)}]"

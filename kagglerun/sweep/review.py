@@ -11,7 +11,6 @@ from typing import Any
 
 from kagglerun.errors import DiskFull
 from kagglerun.files import atomic_path
-from kagglerun.sweep.progress import n_complete
 from kagglerun.sweep.proposal import in_memory_study
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState, best_trial, read_trials
@@ -72,7 +71,7 @@ class StudyReview:
         trials = read_trials(self._paths)
         best = best_trial(trials, self._spec.greater_is_better)
         values = {
-            "trials_complete": float(n_complete(trials)),
+            "trials_complete": float(sum(trial.state is TrialState.COMPLETE for trial in trials)),
             "trials_failed": float(sum(trial.state is TrialState.FAIL for trial in trials)),
         }
         if best and best.value is not None:

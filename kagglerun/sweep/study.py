@@ -20,10 +20,24 @@ from kagglerun.sweep.objective import EXPERIMENT, Objective, load_objective
 from kagglerun.workspace import StudyPaths, Workspace
 
 _SHOWN_DIFFERENCES = 4
+CHANGEABLE = (
+    "trials",
+    "workers",
+    "slots",
+    "max_failures",
+    "hours",
+    "until",
+    "gpu_hours",
+    "keep",
+    "finalists",
+    "gpus_per_trial",
+    "cpus_per_trial",
+)
+"""Keys of `sweep` that may change while a study goes on: they do not change what a trial is."""
 
 
 class StudySpec(Section):
-    """A study, frozen when it begins. Trials, workers and max_failures alone may change later."""
+    """A study, frozen when it begins; what CHANGEABLE names may change later."""
 
     name: str
     """Name of the study; its runs are called <name>-<trial>."""
@@ -39,7 +53,7 @@ class StudySpec(Section):
     @property
     def lag(self) -> int:
         """Trial n is proposed from trials 0..n-lag."""
-        return self.config.sweep.lag or 2 * self.config.sweep.workers
+        return self.config.sweep.lag or 2 * self.config.sweep.n_workers
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -124,7 +138,7 @@ def _filled_in(config: Config, before: StudySpec | None) -> Config:
 
     So a study can go on with another number of workers, or on another machine.
     """
-    lag = config.sweep.lag or (before.lag if before else 2 * config.sweep.workers)
+    lag = config.sweep.lag or (before.lag if before else 2 * config.sweep.n_workers)
     config = keep_settled(config, before.config) if before else config
     return config.model_copy(update={"sweep": config.sweep.model_copy(update={"lag": lag})})
 
@@ -183,7 +197,7 @@ def _identity(spec: StudySpec) -> dict[str, Any]:
     """Dotted keys of all that makes a study what it is."""
     values = spec.model_dump(mode="json")
     del values["config"]["name"]
-    for changeable in ("trials", "workers", "max_failures"):
+    for changeable in CHANGEABLE:
         del values["config"]["sweep"][changeable]
     search = values["config"]["sweep"].pop("search")
     flat = dict(_flattened(values.pop("config"), ""))

@@ -6,14 +6,16 @@ A trial's file is written when it is proposed, and again, before anything depend
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
 from kagglerun.errors import JobError
 from kagglerun.files import read_json, write_json
+from kagglerun.sweep.objective import TrialScore
 from kagglerun.workspace import StudyPaths
 
 
@@ -23,6 +25,8 @@ class TrialState(StrEnum):
     RUNNING = "RUNNING"
     """Proposed and not ended: in work, or waiting to be continued."""
     COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    """Stopped early: it was not going to be the best."""
     FAIL = "FAIL"
 
 
@@ -48,8 +52,10 @@ class Trial:
         params: config key to proposed value; keys whose condition does not hold are left out.
         state: how it stands.
         value: the run's score, when complete.
-        fold_scores: the metric of each fold, when complete; None where it is not a finite number.
-        seconds: time the run took over all attempts, when complete.
+        fold_scores: the metric of each fold that was done; None where it is not a finite number.
+        seconds: time the folds took, when complete or pruned.
+        curve: validation score after each epoch of the first fold, where the model has epochs.
+        stopped: why and where it was stopped, in a line, when pruned.
         losses: how often its worker died.
         failure: why it failed.
     """
@@ -60,6 +66,8 @@ class Trial:
     value: float | None = None
     fold_scores: tuple[float | None, ...] = ()
     seconds: float | None = None
+    curve: tuple[float | None, ...] = ()
+    stopped: str | None = None
     losses: int = 0
     failure: Failure | None = field(default=None)
 
@@ -67,6 +75,30 @@ class Trial:
     def is_finished(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state is not TrialState.RUNNING
+
+
+def failed(trial: Trial, failure: Failure) -> Trial:
+    """The trial as failed."""
+    return replace(trial, state=TrialState.FAIL, failure=failure)
+
+
+def scored(trial: Trial, score: TrialScore) -> Trial:
+    """The trial as complete or pruned; failed where its score is no finite number."""
+    if score.stopped is None and (score.value is None or not math.isfinite(score.value)):
+        return failed(trial, Failure("NonFiniteScore", f"the score is {score.value}"))
+    return replace(
+        trial,
+        state=TrialState.COMPLETE if score.stopped is None else TrialState.PRUNED,
+        value=score.value if score.stopped is None else None,
+        fold_scores=_finite(score.fold_scores),
+        seconds=score.seconds,
+        curve=_finite(score.curve),
+        stopped=score.stopped,
+    )
+
+
+def _finite(values: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(value if math.isfinite(value) else None for value in values)
 
 
 def write_trial(paths: StudyPaths, trial: Trial) -> None:
@@ -92,8 +124,8 @@ def _parse(paths: StudyPaths, number: int) -> Trial:
         values = read_json(path)
         failure = Failure(**values.pop("failure")) if values["failure"] else values.pop("failure")
         state = TrialState(values.pop("state"))
-        fold_scores = tuple(values.pop("fold_scores"))
-        return Trial(**values, state=state, fold_scores=fold_scores, failure=failure)
+        values |= {name: tuple(values[name]) for name in ("fold_scores", "curve")}
+        return Trial(**values, state=state, failure=failure)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise JobError(f"{path} is damaged: {error}", hint="put it back, or start with --new") from error
 
@@ -113,18 +145,22 @@ def is_wanted(trials: Sequence[Trial], lag: int, wanted: int) -> bool:
     """Whether one more trial is to be proposed now.
 
     Trial n needs the results of 0..n-lag; and it is wanted only when the study would not reach its number of
-    complete trials even if all trials in work succeed. Both follow from the results in order alone, never from
-    when they came.
+    trials even if all trials in work succeed. Both follow from the results in order alone, never from when they
+    came.
 
     Args:
         trials: all trials so far.
         lag: the study's lag.
-        wanted: number of complete trials that the study is to have.
+        wanted: number of trials that the study is to have, complete or pruned.
     """
     known = told(trials)
-    complete = sum(trial.state is TrialState.COMPLETE for trial in known)
     in_work = len(trials) - len(known)
-    return in_work < lag and complete + in_work < wanted
+    return in_work < lag and n_done(known) + in_work < wanted
+
+
+def n_done(trials: Sequence[Trial]) -> int:
+    """Number of trials that count: complete or pruned."""
+    return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
 
 
 def best_trial(trials: Sequence[Trial], greater_is_better: bool) -> Trial | None:

@@ -16,6 +16,7 @@ from kagglerun.config.load import parse_config
 from kagglerun.errors import KagglerunError
 from kagglerun.jobs.child import Channel, die_with
 from kagglerun.sweep.objective import Objective, TrialStopped, TrialTask, load_objective
+from kagglerun.sweep.pruning.rule import StopRule
 from kagglerun.workspace import Workspace
 
 
@@ -48,18 +49,21 @@ def task_to_json(task: TrialTask) -> dict[str, Any]:
         "config": task.config.model_dump(mode="json"),
         "parent": task.parent,
         "tags": dict(task.tags),
+        "rule": asdict(task.rule) if task.rule else None,
     }
 
 
-def _task_from_json(values: dict[str, Any]) -> TrialTask:
-    return TrialTask(**{**values, "config": parse_config(values["config"], "the trial's config")})
+def task_from_json(values: dict[str, Any]) -> TrialTask:
+    """The task that `task_to_json` wrote."""
+    rule = StopRule.from_json(values["rule"]) if values["rule"] else None
+    return TrialTask(**{**values, "config": parse_config(values["config"], "the trial's config"), "rule": rule})
 
 
 def _execute(objective: Objective, workspace: Workspace, said: dict[str, Any], channel: Channel) -> bool:
     """Execute one task and say how it ended; False after an error of the program."""
     number = said["number"]
     try:
-        score = objective.run(workspace, _task_from_json(said), _PipeObserver(channel, number))
+        score = objective.run(workspace, task_from_json(said), _PipeObserver(channel, number))
         end = {"event": "end", **asdict(score)}
     except TrialStopped:
         end = {"event": "end"}

@@ -34,7 +34,7 @@ class FoldDone:
 
 @dataclass(frozen=True)
 class TrialDone:
-    """A trial is complete."""
+    """A trial is complete, or was stopped early."""
 
     number: int
     score: TrialScore

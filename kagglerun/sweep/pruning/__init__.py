@@ -1,0 +1,1 @@
+"""Stopping trials before they have all their folds."""

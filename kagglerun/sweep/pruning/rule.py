@@ -1,0 +1,50 @@
+"""When a trial is to be stopped early: a rule that travels with its task.
+
+The coordinator makes it from the results that trial n may know (0..n-lag) and nothing else, so that a trial is
+stopped at the same point whenever, wherever and however often it is executed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """The least score (in the metric's direction) with which a trial goes on.
+
+    Attributes:
+        fold: position of the fold among those the trial runs, counted from 0.
+        epoch: after this epoch of the fold, counted from 0; None: after the fold.
+        score: the trial is stopped when its validation score is worse.
+        why: in a few words, e.g. "no earlier curve rose enough from there".
+    """
+
+    fold: int
+    epoch: int | None
+    score: float
+    why: str
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When to stop a trial.
+
+    Attributes:
+        rival: id of the run whose out-of-fold predictions the trial's are paired with; None: no such test.
+        errors: error level spent after each fold, one value a fold that has a test; see `pruning.sequential`.
+        cutoffs: scores that the trial must reach.
+        greater_is_better: direction of the scores.
+    """
+
+    rival: str | None = None
+    errors: tuple[float, ...] = ()
+    cutoffs: tuple[Cutoff, ...] = ()
+    greater_is_better: bool = True
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> StopRule:
+        """The rule that `dataclasses.asdict` wrote."""
+        cutoffs = tuple(Cutoff(**cutoff) for cutoff in values["cutoffs"])
+        return cls(values["rival"], tuple(values["errors"]), cutoffs, values["greater_is_better"])
