@@ -1,0 +1,172 @@
+"""How sure it is that one run is better than another: lower confidence bounds over folds, seeds and splits.
+
+A score over all folds is an estimate. Its noise is what is left of the fold scores of comparable runs when the
+mean of each run and the difficulty of each fold are taken away (a two-way layout without interaction), pooled over
+the runs, so that a run is not preferred for five fold scores that happen to agree. The best of many scores is
+too good on average; the bound is corrected for the number of runs that it was chosen from (Bonferroni). Reruns over
+further seeds and splits are not chosen by their score: they replace the score that a run was chosen for.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kagglerun.randomness import generator
+
+ERROR = 0.05
+"""The true score of the chosen run is below its bound at most this often."""
+_DRAWS = 4000
+_MOST_RIVALS = 64
+"""Runs that far behind the best are never the best."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a run's score.
+
+    Attributes:
+        run_id: its id.
+        score: the metric over its out-of-fold predictions.
+        fold_scores: the metric of each fold; runs with the same number of folds have the same folds.
+        reruns: the same config with other seeds and splits: round to its score and fold scores. All runs of a
+            round share seed and split.
+    """
+
+    run_id: str
+    score: float
+    fold_scores: tuple[float, ...]
+    reruns: Mapping[int, tuple[float, tuple[float, ...]]]
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How good a run is, and how sure that is.
+
+    Attributes:
+        estimate: its score; of a run with reruns, of these alone.
+        standard_error: of the estimate; None where nothing tells (one run with one fold).
+        bound: the score that it has at least (at most, where smaller is better) with the confidence asked for.
+        probability_best: chance that no other of the runs is truly better.
+    """
+
+    estimate: float
+    standard_error: float | None
+    bound: float
+    probability_best: float
+
+
+def weigh(evidence: Sequence[Evidence], greater_is_better: bool, error: float = ERROR) -> dict[str, Certainty]:
+    """How sure each of some comparable runs is.
+
+    Args:
+        evidence: the runs.
+        greater_is_better: direction of the scores.
+        error: see ERROR.
+
+    Returns:
+        Run id to its certainty.
+    """
+    if not evidence:
+        return {}
+    evidence = sorted(evidence, key=lambda run: run.run_id)  # sums depend on the order in their last bit
+    spread = fold_noise(evidence)
+    estimates = _estimates(evidence)
+    errors = {run.run_id: _standard_error(run, spread) for run in evidence}
+    chances = _chances(estimates, errors, greater_is_better)
+    sign = 1.0 if greater_is_better else -1.0
+    return {
+        run.run_id: Certainty(
+            estimates[run.run_id],
+            errors[run.run_id],
+            estimates[run.run_id] - sign * _width(run, evidence, error) * (errors[run.run_id] or 0.0),
+            chances[run.run_id],
+        )
+        for run in evidence
+    }
+
+
+def fold_noise(evidence: Sequence[Evidence]) -> float | None:
+    """Standard deviation of one fold's score around the run's mean and the fold's difficulty.
+
+    Pooled over all groups of runs that share their folds (each round of reruns is one). Where no two runs share
+    folds, the spread over a run's own folds, which counts their difficulty as noise.
+
+    Returns:
+        None where there is nothing to estimate it from.
+    """
+    tables = _shared_tables(evidence)
+    squares = sum(float((_residuals(table) ** 2).sum()) for table in tables)
+    freedom = sum((rows - 1) * (columns - 1) for rows, columns in (table.shape for table in tables))
+    if freedom > 0:
+        return math.sqrt(squares / freedom)
+    own = [run.fold_scores for run in evidence if len(run.fold_scores) > 1]
+    if not own:
+        return None
+    return math.sqrt(statistics.fmean(statistics.variance(scores) for scores in own))
+
+
+def _shared_tables(evidence: Sequence[Evidence]) -> list[NDArray[np.float64]]:
+    """Fold scores of runs that share their folds, (runs, folds) each."""
+    groups: dict[tuple[int, int], list[tuple[float, ...]]] = {}
+    for run in evidence:
+        groups.setdefault((0, len(run.fold_scores)), []).append(run.fold_scores)
+        for number, (_, scores) in run.reruns.items():
+            groups.setdefault((number, len(scores)), []).append(scores)
+    tables = [np.asarray(rows, dtype=np.float64) for (_, folds), rows in groups.items() if len(rows) > 1 and folds > 1]
+    return [table[np.isfinite(table).all(axis=1)] for table in tables]
+
+
+def _residuals(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(table) == 0:
+        return table
+    return table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
+
+
+def _estimates(evidence: Sequence[Evidence]) -> dict[str, float]:
+    """Score of each run; that of reruns is taken relative to the runs that took part in all rounds.
+
+    A round with an easy split must not help those who were dropped after it.
+    """
+    rounds = {number for run in evidence for number in run.reruns}
+    full = [run for run in evidence if run.reruns and set(run.reruns) == rounds]
+    level = {number: statistics.fmean(run.reruns[number][0] for run in full) for number in rounds} if full else {}
+    overall = statistics.fmean(level.values()) if level else 0.0
+    estimates = {}
+    for run in evidence:
+        if not run.reruns:
+            estimates[run.run_id] = run.score
+            continue
+        differences = [score - level.get(number, 0.0) for number, (score, _) in run.reruns.items()]
+        estimates[run.run_id] = overall + statistics.fmean(differences)
+    return estimates
+
+
+def _standard_error(run: Evidence, spread: float | None) -> float | None:
+    folds = sum(len(scores) for _, scores in run.reruns.values()) or len(run.fold_scores)
+    return None if spread is None or not folds else spread / math.sqrt(folds)
+
+
+def _width(run: Evidence, evidence: Sequence[Evidence], error: float) -> float:
+    """Standard errors from the estimate to the bound."""
+    rivals = sum(bool(other.reruns) for other in evidence) if run.reruns else len(evidence)
+    return statistics.NormalDist().inv_cdf(1 - error / max(1, rivals))
+
+
+def _chances(
+    estimates: Mapping[str, float], errors: Mapping[str, float | None], greater_is_better: bool
+) -> dict[str, float]:
+    """Chance of each run to be the truly best, by draws from normal distributions around the estimates."""
+    sign = 1.0 if greater_is_better else -1.0
+    names = sorted(estimates, key=lambda name: (-sign * estimates[name], name))[:_MOST_RIVALS]
+    means = np.asarray([sign * estimates[name] for name in names])
+    deviations = np.asarray([errors[name] or 0.0 for name in names])
+    noise = generator(0, "certainty", len(names)).standard_normal((_DRAWS, len(names)))
+    winners = np.bincount((means + noise * deviations).argmax(axis=1), minlength=len(names))
+    found = {name: float(count) / _DRAWS for name, count in zip(names, winners, strict=True)}
+    return {name: found.get(name, 0.0) for name in estimates}
