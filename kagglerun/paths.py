@@ -183,6 +183,10 @@ class StudyPaths:
     """One JSON file a trial."""
     plots = Entry("plots")
     """PNG pictures."""
+    spent = Entry("spent.json")
+    """Time that it has taken, over all attempts."""
+    finalists = Entry("finalists.json")
+    """How the race of its best trials stands."""
     workers_log = Entry("workers.log")
     """What the workers of a sweep in the foreground printed."""
     lock = Entry("lock")

@@ -125,7 +125,8 @@ def _shared_tables(evidence: Sequence[Evidence]) -> list[NDArray[np.float64]]:
 def _residuals(table: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(table) == 0:
         return table
-    return table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
+    around: NDArray[np.float64] = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True)
+    return around + table.mean()
 
 
 def _estimates(evidence: Sequence[Evidence]) -> dict[str, float]:
