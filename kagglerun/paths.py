@@ -102,8 +102,10 @@ class RunPaths:
     """What the run depends on, digested."""
     metrics = Entry("metrics.json")
     """Fold and OOF scores; written last, so it proves that the run is finished."""
+    pruned = Entry("pruned.json")
+    """Why and where the run was stopped early; written before anything is done about it."""
     status = Entry("status.json")
-    """RUNNING, FINISHED, FAILED or KILLED, and when it changed."""
+    """RUNNING, FINISHED, PRUNED, FAILED or KILLED, and when it changed."""
     oof = Entry("oof.parquet")
     """Out-of-fold predictions, one row per training row."""
     test = Entry("test.parquet")
@@ -179,8 +181,8 @@ class StudyPaths:
 
     spec = Entry("spec.yaml")
     """What the study is: resolved base config, search space, lag, direction."""
-    trials = Entry("trials")
-    """One JSON file a trial."""
+    trials = Entry("trials.jsonl")
+    """Every trial as it was proposed and as it ended, one JSON object a line, in order."""
     plots = Entry("plots")
     """PNG pictures."""
     spent = Entry("spent.json")
@@ -191,7 +193,3 @@ class StudyPaths:
     """What the workers of a sweep in the foreground printed."""
     lock = Entry("lock")
     """Locked by the study's one coordinator and its workers."""
-
-    def trial(self, number: int) -> Path:
-        """The file of trial `number`, counted from 0."""
-        return self.trials / f"{number:04d}.json"

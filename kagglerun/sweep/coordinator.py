@@ -1,6 +1,6 @@
 """The one process that owns a study: proposes, hands out, collects, records.
 
-    coordinator  <- trials/*.json        what was proposed and how it ended; the truth
+    coordinator  <- trials.jsonl         what was proposed and how it ended; the truth
                  -> workers              tasks; events come back
                  -> studies.db, MLflow   written behind, brought in line at the next start
 
@@ -242,7 +242,7 @@ class Coordinator:
             raise JobError(f"the workers cannot start: {reason}", hint="the log above says why: kagglerun logs")
 
     def _record(self, trial: Trial) -> None:
-        write_trial(self._paths, trial)
+        trial = write_trial(self._paths, trial)
         self._trials[trial.number : trial.number + 1] = [trial]
 
     def _refuse_to_go_on_failing(self) -> None:

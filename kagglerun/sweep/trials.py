@@ -1,22 +1,32 @@
-"""The trials of a study on disk: one JSON file each, the truth from which everything else is made again.
+"""The trials of a study in one file, the truth from which everything else is made again; and what counts of them.
 
-A trial's file is written when it is proposed, and again, before anything depends on it, when it has ended.
+A line is appended when a trial is proposed, and again, before anything depends on it, when it has ended; the last
+line of a trial is how it stands. Who is killed in the middle of a line leaves a torn last line, which nothing
+depended on: readers stop before it, and the next writer cuts it off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from kagglerun.errors import JobError
-from kagglerun.files import read_json, write_json
+from kagglerun.files import disk_full_named, sync
 from kagglerun.sweep.objective import TrialScore
 from kagglerun.workspace import StudyPaths
+
+_FORMAT = 1
+_BLOCK_BYTES = 1 << 16
 
 
 class TrialState(StrEnum):
@@ -58,6 +68,8 @@ class Trial:
         stopped: why and where it was stopped, in a line, when pruned.
         losses: how often its worker died.
         failure: why it failed.
+        started_at: when it was proposed, in seconds since 1970; set when it is recorded.
+        ended_at: when its end was recorded, likewise.
     """
 
     number: int
@@ -69,7 +81,10 @@ class Trial:
     curve: tuple[float | None, ...] = ()
     stopped: str | None = None
     losses: int = 0
-    failure: Failure | None = field(default=None)
+    failure: Failure | None = None
+    # Two trials that differ in time only are equal: nothing may follow from time.
+    started_at: float | None = field(default=None, compare=False)
+    ended_at: float | None = field(default=None, compare=False)
 
     @property
     def is_finished(self) -> bool:
@@ -101,33 +116,155 @@ def _finite(values: Sequence[float]) -> tuple[float | None, ...]:
     return tuple(value if math.isfinite(value) else None for value in values)
 
 
-def write_trial(paths: StudyPaths, trial: Trial) -> None:
-    """Write a trial's file; it is on disk when this returns."""
-    write_json(paths.trial(trial.number), asdict(trial))
+def write_trial(paths: StudyPaths, trial: Trial) -> Trial:
+    """Append a trial as it stands now; it is on disk when this returns.
+
+    Returns:
+        The trial with the time at which it was recorded.
+
+    Raises:
+        DiskFull: there is no room; the file is as it was.
+    """
+    (recorded,) = write_trials(paths, [trial])
+    return recorded
+
+
+def write_trials(paths: StudyPaths, trials: Sequence[Trial]) -> list[Trial]:
+    """Append several trials for the price of one: one write, one sync. See `write_trial`."""
+    now = time.time()
+    recorded = [_recorded(trial, now) for trial in trials]
+    _append(paths.trials, [asdict(trial) for trial in recorded])
+    return recorded
+
+
+def _recorded(trial: Trial, now: float) -> Trial:
+    started = now if trial.started_at is None else trial.started_at
+    return replace(trial, started_at=started, ended_at=now if trial.is_finished else None)
 
 
 def read_trials(paths: StudyPaths) -> list[Trial]:
-    """All trials of a study, by number.
+    """All trials of a study, by number. They may be read while they are written.
 
     Raises:
-        JobError: a file is damaged or missing.
+        JobError: the file is damaged.
     """
-    files = sorted(paths.trials.glob("[0-9]*.json"), key=lambda path: int(path.stem))
-    if [int(path.stem) for path in files] != list(range(len(files))):
-        raise JobError(f"trials are missing in {paths.trials}", hint="put them back, or start with --new")
-    return [_parse(paths, number) for number in range(len(files))]
+    latest: list[tuple[int, dict[str, Any]]] = []
+    for line, values in _lines(paths.trials):
+        number = values.get("number")
+        if not isinstance(number, int) or not 0 <= number <= len(latest):
+            raise _damaged(paths.trials, line, f"it is about trial {number!r}, and there are {len(latest)} before it")
+        latest[number : number + 1] = [(line, values)]
+    return [_parse(paths.trials, *at) for at in latest]
 
 
-def _parse(paths: StudyPaths, number: int) -> Trial:
-    path = paths.trial(number)
+def study_id(paths: StudyPaths) -> str:
+    """What tells this study from one of the same name in another workspace; it is made by the first call or trial.
+
+    Raises:
+        JobError: the file is damaged.
+    """
+    if _first_line(paths.trials) is None:
+        _append(paths.trials, [])
+    first = _first_line(paths.trials)
+    assert first is not None
+    return str(first["study"])
+
+
+def _append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Append whole lines, after the file's own first line where it is new."""
+    with disk_full_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            size = _cut_off_torn_line(descriptor)
+            first = [] if size else [{"format": _FORMAT, "study": uuid.uuid4().hex}]
+            _write_or_undo(descriptor, size, b"".join(map(_encoded, [*first, *lines])))
+            if not size:
+                sync(path.parent)
+        finally:
+            os.close(descriptor)
+
+
+def _encoded(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+
+
+def _cut_off_torn_line(descriptor: int) -> int:
+    """Cut off what follows the last whole line, and return the size in bytes that is left."""
+    size = end = os.fstat(descriptor).st_size
+    while end:
+        begin = max(0, end - _BLOCK_BYTES)
+        newline = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if newline >= 0:
+            end = begin + newline + 1
+            break
+        end = begin
+    if end < size:
+        os.ftruncate(descriptor, end)
+    return end
+
+
+def _write_or_undo(descriptor: int, size: int, content: bytes) -> None:
+    """Append all of it and sync; on an error the file is cut to what it was."""
     try:
-        values = read_json(path)
+        left = content
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+def _first_line(path: Path) -> Mapping[str, Any] | None:
+    if not path.exists():
+        return None
+    with path.open("rb") as stream:
+        line = stream.readline()
+    return _checked_first(path, line) if line.endswith(b"\n") else None
+
+
+def _checked_first(path: Path, line: bytes) -> Mapping[str, Any]:
+    try:
+        first = json.loads(line)
+        if first["format"] != _FORMAT or not isinstance(first["study"], str):
+            raise ValueError(f"it has the format {first['format']!r}, and {_FORMAT} is known")
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, 1, error) from error
+    return dict(first)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and content of every whole line after the first."""
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return
+            if number == 1:
+                _checked_first(path, line)
+                continue
+            try:
+                yield number, dict(json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise _damaged(path, number, error) from error
+
+
+def _parse(path: Path, line: int, values: dict[str, Any]) -> Trial:
+    try:
         failure = Failure(**values.pop("failure")) if values["failure"] else values.pop("failure")
         state = TrialState(values.pop("state"))
         values |= {name: tuple(values[name]) for name in ("fold_scores", "curve")}
         return Trial(**values, state=state, failure=failure)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise JobError(f"{path} is damaged: {error}", hint="put it back, or start with --new") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, line, error) from error
+
+
+def _damaged(path: Path, line: int, error: object) -> JobError:
+    error = f"it lacks {error}" if isinstance(error, KeyError) else error
+    return JobError(f"line {line} of {path} is damaged: {error}", hint="put it back, or start with --new")
 
 
 def told(trials: Sequence[Trial]) -> list[Trial]:

@@ -190,15 +190,12 @@ def test_workers_that_cannot_start_end_the_sweep_with_their_reason(workspace: Wo
     assert "cannot be made" in paths.workers_log.read_text()
 
 
-def test_a_missing_or_damaged_trial_is_an_error(workspace: Workspace) -> None:
+def test_damaged_trials_are_an_error(workspace: Workspace) -> None:
     sweep(workspace, toy_config(3))
     paths = paths_of(workspace)
-    paths.trial(1).write_text("{")
-    with pytest.raises(JobError, match=r"0001.json is damaged"):
-        read_trials(paths)
-    paths.trial(1).unlink()
-    with pytest.raises(JobError, match="trials are missing"):
-        read_trials(paths)
+    paths.trials.write_bytes(paths.trials.read_bytes().replace(b'"number": 1', b'"number": ,'))
+    with pytest.raises(JobError, match=r"trials.jsonl is damaged"):
+        run_study(workspace, paths, Listener())
 
 
 def test_the_best_trial_is_the_first_of_equal_ones() -> None:
