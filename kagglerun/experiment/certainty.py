@@ -4,7 +4,8 @@ A score over all folds is an estimate. Its noise is what is left of the fold sco
 mean of each run and the difficulty of each fold are taken away (a two-way layout without interaction), pooled over
 the runs, so that a run is not preferred for five fold scores that happen to agree. The best of many scores is
 too good on average; the bound is corrected for the number of runs that it was chosen from (Bonferroni). Reruns over
-further seeds and splits are not chosen by their score: they replace the score that a run was chosen for.
+further seeds and splits are not chosen by their score: they replace the score that a run was chosen for. They
+lessen the noise of training and splitting alone: the rows stay the same, and so does what their choice adds.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ ERROR = 0.05
 _DRAWS = 4000
 _MOST_RIVALS = 64
 """Runs that far behind the best are never the best."""
+_LEAST_SHARED = 2
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def weigh(evidence: Sequence[Evidence], greater_is_better: bool, error: float = 
     if not evidence:
         return {}
     evidence = sorted(evidence, key=lambda run: run.run_id)  # sums depend on the order in their last bit
-    spread = fold_noise(evidence)
+    spread, repeated = fold_noise(evidence), rerun_variance(evidence)
     estimates = _estimates(evidence)
-    errors = {run.run_id: _standard_error(run, spread) for run in evidence}
+    errors = {run.run_id: _standard_error(run, spread, repeated) for run in evidence}
     chances = _chances(estimates, errors, greater_is_better)
     sign = 1.0 if greater_is_better else -1.0
     return {
@@ -125,8 +127,8 @@ def _shared_tables(evidence: Sequence[Evidence]) -> list[NDArray[np.float64]]:
 def _residuals(table: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(table) == 0:
         return table
-    around: NDArray[np.float64] = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True)
-    return around + table.mean()
+    around = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0, keepdims=True) + table.mean()
+    return np.asarray(around, dtype=np.float64)
 
 
 def _estimates(evidence: Sequence[Evidence]) -> dict[str, float]:
@@ -148,9 +150,28 @@ def _estimates(evidence: Sequence[Evidence]) -> dict[str, float]:
     return estimates
 
 
-def _standard_error(run: Evidence, spread: float | None) -> float | None:
-    folds = sum(len(scores) for _, scores in run.reruns.values()) or len(run.fold_scores)
-    return None if spread is None or not folds else spread / math.sqrt(folds)
+def rerun_variance(evidence: Sequence[Evidence]) -> float | None:
+    """Variance of a run's score over reruns: the noise of training and splitting, without that of the rows.
+
+    Returns:
+        None where no two runs share two rounds.
+    """
+    rounds = sorted({number for run in evidence for number in run.reruns})
+    full = [[run.reruns[number][0] for number in rounds] for run in evidence if len(run.reruns) == len(rounds)]
+    if len(rounds) < _LEAST_SHARED or len(full) < _LEAST_SHARED:
+        return None
+    table = np.asarray(full, dtype=np.float64)
+    freedom = (len(full) - 1) * (len(rounds) - 1)
+    return float((_residuals(table) ** 2).sum()) / freedom
+
+
+def _standard_error(run: Evidence, spread: float | None, repeated: float | None) -> float | None:
+    """Of one run over all folds: spread / sqrt(folds); reruns divide the part of it that they vary."""
+    if spread is None or not run.fold_scores:
+        return None
+    whole = spread**2 / len(run.fold_scores)
+    varied = min(whole, whole if repeated is None else repeated)
+    return math.sqrt(whole - varied + varied / max(1, len(run.reruns)))
 
 
 def _width(run: Evidence, evidence: Sequence[Evidence], error: float) -> float:
