@@ -130,6 +130,8 @@ class RunPaths:
     """The submission file written from the test predictions."""
     submissions = Entry("submissions.jsonl")
     """What was sent from this run, and the scores that came back, one JSON object a line."""
+    weights_deleted = Entry("weights_deleted.json")
+    """Why the run has no weights (any more); written before they go."""
     plots = Entry("plots")
     """PNG pictures."""
 
@@ -158,9 +160,18 @@ class JobPaths:
     stop = Entry("stop")
     """Exists when somebody asked the job to stop."""
     log = Entry("log.txt")
-    """Everything the job printed."""
+    """What the job printed last; see `earlier_logs`."""
     lock = Entry("lock")
     """Locked by the job's process, so that a job runs once."""
+
+    def earlier_logs(self) -> list[Path]:
+        """The files of the log that are full, oldest first."""
+        return sorted(self.folder.glob("log-*.txt"))
+
+    def next_earlier_log(self, earlier: list[Path]) -> Path:
+        """The name that the log gets when it is full, behind `earlier`."""
+        number = int(earlier[-1].stem.partition("-")[2]) + 1 if earlier else 1
+        return self.folder / f"log-{number:06d}.txt"
 
 
 @dataclass(frozen=True)
