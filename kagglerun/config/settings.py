@@ -16,6 +16,8 @@ class Settings(Section):
 
     mlflow_uri: str | None = None
     """MLflow's server or database; `none` keeps the journal alone. KAGGLERUN_MLFLOW_URI goes before it."""
+    studies_uri: str | None = None
+    """A PostgreSQL that studies are copied to, without a password; KAGGLERUN_STUDIES_URL goes before it."""
     image_cache_gb: float | None = Field(None, gt=0)
     """Most that decoded images may take in the cache, in GB. Left out: half of what is free there or theirs already."""
 

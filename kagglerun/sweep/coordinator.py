@@ -19,7 +19,7 @@ from kagglerun.config.load import with_values
 from kagglerun.config.schema import SweepConfig
 from kagglerun.errors import ConfigError, JobError, TrainingError
 from kagglerun.jobs.run import STOPPED_EXIT_CODE, Reporter, current, current_job_id
-from kagglerun.sweep.local_workers import LocalWorkers
+from kagglerun.sweep.choose_workers import make_workers
 from kagglerun.sweep.lock import study_lock
 from kagglerun.sweep.mirror import StudyMirror
 from kagglerun.sweep.objective import TrialScore, TrialTask, load_objective
@@ -93,18 +93,11 @@ def run_study(workspace: Workspace, paths: StudyPaths, reporter: Reporter, *, jo
     with study_lock(paths, job_id) as lock, contextlib.ExitStack() as stack:
         spec = read_spec(paths)
         log = None if job_id else stack.enter_context(paths.workers_log.open("ab"))
-        count = min(spec.config.sweep.n_workers, spec.lag)
-        workers = LocalWorkers(workspace, spec.objective, count, lock, log)
+        workers = make_workers(workspace, paths, spec, lock, log, reporter.say)
         stack.callback(workers.close)
         tracked = load_objective(spec.objective).is_tracked
         review = stack.enter_context(StudyReview(workspace, paths, spec, reporter.say, tracked))
-        mirror = StudyMirror(
-            workspace.studies_db,
-            f"{spec.slug}/{spec.name}",
-            spec.parameters,
-            spec.greater_is_better,
-            reporter.say,
-        )
+        mirror = stack.enter_context(StudyMirror(workspace, paths, spec, reporter.say))
         finished = Coordinator(paths, spec, reporter, workers, mirror, review.parent).run()
         review.conclude("FINISHED" if finished else "KILLED")
         return finished

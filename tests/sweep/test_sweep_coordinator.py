@@ -9,8 +9,8 @@ from kagglerun.config.load import with_values
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, JobError, TrainingError
 from kagglerun.sweep.coordinator import run_study
+from kagglerun.sweep.database import open_storage
 from kagglerun.sweep.lock import study_lock
-from kagglerun.sweep.mirror import open_storage
 from kagglerun.sweep.study import prepare_study
 from kagglerun.sweep.trials import Trial, TrialState, best_trial, read_trials
 from kagglerun.workspace import StudyPaths, Workspace
