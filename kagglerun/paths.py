@@ -195,11 +195,17 @@ class StudyPaths:
     trials = Entry("trials.jsonl")
     """Every trial as it was proposed and as it ended, one JSON object a line, in order."""
     plots = Entry("plots")
-    """PNG pictures."""
+    """PNG pictures, and the page that holds them all."""
+    study_page = Entry("study.html", base="plots")
+    """The study as one HTML page."""
     spent = Entry("spent.json")
     """Time that it has taken, over all attempts."""
     finalists = Entry("finalists.json")
     """How the race of its best trials stands."""
+    workers = Entry("workers.json")
+    """The Ray cluster that executes its trials; not there when this machine does."""
+    token = Entry("token")
+    """By which a node of the cluster sees that it shares this folder."""
     workers_log = Entry("workers.log")
     """What the workers of a sweep in the foreground printed."""
     lock = Entry("lock")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from io import SEEK_END
 
 from kagglerun.errors import DiskFull, JobError
 from kagglerun.jobs.control import job_info
@@ -117,7 +118,7 @@ def _wait_until_ready(paths: JobPaths, read_fd: int, said_before: int) -> None:
     if shutil.disk_usage(paths.folder).free < _LEAST_FREE_BYTES:
         raise DiskFull(f"the disk is full: the job {paths.job_id} could not start", hint="free some space, then again")
     with paths.log.open("rb") as log:
-        log.seek(said_before)
+        log.seek(said_before if said_before <= log.seek(0, SEEK_END) else 0)  # another file, where the log was full
         said = log.read().decode("utf-8", errors="replace").splitlines()[-_LOG_LINES_IN_ERROR:]
     text = "\n".join(said) or "(it said nothing)"
     raise JobError(f"the job {paths.job_id} did not start:\n{text}", hint=f"kagglerun logs {paths.job_id}")

@@ -2,7 +2,7 @@
 
 A module run as a job has `main(argv) -> int` and speaks through `current()`. It ends when `stop_requested`
 turns true: at SIGTERM or when a file `stop` appears. What has not ended 30 seconds later, or gets a second
-SIGTERM, is ended at once.
+SIGTERM, is ended at once, by itself or by the process beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from kagglerun.errors import DiskFull, JobError, KagglerunError
+from kagglerun.jobs.companion import Companion
 from kagglerun.jobs.process import identity
 from kagglerun.jobs.records import (
     JobProcess,
@@ -36,7 +37,8 @@ from kagglerun.workspace import JobPaths
 
 HEARTBEAT_SECONDS = 2.0
 PROGRESS_SECONDS = 10.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 28.0
+"""From the request to end until this process ends itself; the process beside it does so 1.5 s later."""
 STOPPED_EXIT_CODE = 130
 READY = b"ready"
 
@@ -61,6 +63,7 @@ class JobReporter:
     def __init__(self, paths: JobPaths, attempt: int) -> None:
         self._paths = paths
         self._attempt = attempt
+        self._companion = Companion(paths)
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._text = ""
@@ -114,16 +117,21 @@ class JobReporter:
 
     def finish(self, state: JobState, exit_code: int, error: str | None = None) -> None:
         """Say the last word. On a full disk the log alone has it, and the job counts as killed."""
+        self._companion.flush()  # whoever reads that it has ended finds all of its log
+        problem: Exception | None = None
         with self._lock:
             self._ended.set()
             try:
                 self._write(state, durable=True, exit_code=exit_code, error=error)
-            except (OSError, DiskFull) as problem:
-                with contextlib.suppress(OSError):
-                    self.say(f"{state}, but {problem}")
+            except (OSError, DiskFull) as full:
+                problem = full
+        if problem is not None:
+            with contextlib.suppress(OSError):
+                self.say(f"{state}, but {problem}")
 
-    def start_heartbeat(self) -> None:
-        """Beat from another thread until the last word."""
+    def start(self) -> None:
+        """Have the log written by the process beside this one, and beat from another thread until the last word."""
+        self._companion.start()
         self.beat()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
@@ -131,6 +139,7 @@ class JobReporter:
         while not self._ended.wait(HEARTBEAT_SECONDS):
             if self._paths.stop.exists():
                 self.request_stop()
+            self._companion.check()
             # A full disk must not end the heartbeat: there may be room again.
             with contextlib.suppress(OSError, DiskFull):
                 self.beat()
@@ -206,7 +215,7 @@ def _begin(paths: JobPaths) -> JobReporter:
     signal.signal(signal.SIGTERM, lambda *_: _on_signal(reporter))
     signal.signal(signal.SIGINT, lambda *_: _on_signal(reporter))
     write_process(paths, JobProcess(pid, identity(pid) or "", socket.gethostname(), attempt, time.time()))
-    reporter.start_heartbeat()
+    reporter.start()
     _current = reporter
     return reporter
 

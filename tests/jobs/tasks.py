@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from kagglerun.jobs.run import current
 
 def main(argv: list[str]) -> int:
     name, *arguments = argv
-    return {"count": count, "fail": fail, "crash": crash, "environment": environment, "deaf": deaf}[name](*arguments)
+    return int(globals()[name](*arguments))
 
 
 def count(steps: str) -> int:
@@ -45,3 +47,33 @@ def environment() -> int:
 def deaf() -> int:
     while True:
         time.sleep(1)
+
+
+def chatter(lines: str, seconds: str = "0") -> int:
+    """Prints from here and from a child, in turn."""
+    program = "import sys; [print('chatter', line.strip(), flush=True) for line in sys.stdin]"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True, bufsize=1) as child:
+        assert child.stdin is not None
+        child.stdin.write("0\n")
+        child.stdin.close()
+    for line in range(1, int(lines)):
+        sys.stdout.write(f"chatter {line}\n")
+        time.sleep(float(seconds))
+    return 0
+
+
+def last_words() -> int:
+    os.write(1, b"line\n" * 5000 + b"last words\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+def stuck() -> int:
+    os.write(1, b"stuck now\n")
+    return sum(range(10**15))  # holds the interpreter and looks at no signal, as a hanging driver does
+
+
+def with_child() -> int:
+    child = subprocess.Popen(["sleep", "600"])
+    os.write(1, f"child = {child.pid}\n".encode())
+    return child.wait()
