@@ -37,6 +37,11 @@ def sweep(
     follow: Annotated[
         bool, typer.Option("--follow", help="Follow the job until it ends; Ctrl-C leaves it running.")
     ] = False,
+    until: Annotated[
+        str | None, typer.Option(help="End at this time: 08:00 (the next one) or '2026-12-01 08:00'.")
+    ] = None,
+    hours: Annotated[float | None, typer.Option(help="End after this many hours of work.")] = None,
+    gpu_hours: Annotated[float | None, typer.Option(help="End after this many hours of GPUs.")] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin another study even if one of this name exists.")] = False,
     objective: Annotated[
         str | None, typer.Option(hidden=True, help="What a trial does, as package.module:Class; for tests.")
@@ -46,15 +51,18 @@ def sweep(
 
     Starts a detached job, which survives logout and kill -9, and returns at once. The same command again goes
     on with the study; with a larger sweep.trials=N it adds trials. Ctrl-C, `kagglerun stop` and a power cut lose no
-    finished trial.
+    finished trial. --until, --hours and --gpu-hours end it after the trials that fit; with more of them it goes on.
     """
     from kagglerun.config.load import load_config
+    from kagglerun.sweep.budget import settle_until
     from kagglerun.sweep.objective import EXPERIMENT
     from kagglerun.sweep.study import prepare_study
     from kagglerun.workspace import Workspace
 
     workspace = Workspace.find()
-    parsed = load_config(workspace.config_file(config), overrides or ())
+    limits = {"until": until, "hours": hours, "gpu_hours": gpu_hours}
+    given = [f"sweep.{name}={value}" for name, value in limits.items() if value is not None]
+    parsed = settle_until(load_config(workspace.config_file(config), [*(overrides or ()), *given]))
     paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
     if _is_finished(paths, spec):
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from kagglerun.config.section import Section
 
@@ -75,6 +76,14 @@ class SweepConfig(Section):
     """Earlier studies of the same competition whose complete trials the sampler knows."""
     search: dict[str, Any] = Field(default_factory=dict)
     """Key of the config to its range {low, high, log, step} or list of choices; see config/search.py."""
+
+    @field_validator("until", mode="before")
+    @classmethod
+    def _as_text(cls, given: Any) -> Any:
+        """YAML reads 18:00 as 1080 (minutes) and 2026-12-01 as a date."""
+        if isinstance(given, int) and not isinstance(given, bool):
+            return f"{given // 60:02d}:{given % 60:02d}"
+        return given.isoformat() if isinstance(given, date) else given
 
     @property
     def n_workers(self) -> int:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from kagglerun.config.load import load_config
 from kagglerun.config.sweep import SweepConfig
 from kagglerun.errors import ConfigError
 from kagglerun.sweep.budget import Budget, parse_until, read_spent, settle_until
 from kagglerun.sweep.trials import Trial, TrialState
-from kagglerun.workspace import StudyPaths
+from kagglerun.workspace import StudyPaths, Workspace
 from tests.sweep.conftest import toy_config
 
 NOON = datetime(2026, 11, 21, 12, 0)
@@ -57,6 +58,17 @@ def test_what_is_no_time_or_has_passed_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="until is") as caught:
         parse_until(text, NOON)
     assert "--until 08:00" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [("18:00", "18:00"), ("08:00", "08:00"), ("9:05", "09:05"), ("2099-12-01", "2099-12-01"), ("25:00", "25:00")],
+)
+def test_times_that_yaml_reads_as_something_else_are_understood(workspace: Workspace, written: str, text: str) -> None:
+    path = workspace.sweeps / "timed.yaml"
+    path.write_text(f"sweep:\n  until: {written}\n")
+    assert load_config(path).sweep.until == text
+    assert load_config(path, [f"sweep.until={written}"]).sweep.until == text
 
 
 def test_the_time_of_day_is_settled_once_and_not_at_each_resume() -> None:
