@@ -65,7 +65,9 @@ class RunJudge(Protocol):
     def after_epoch(self, epoch: int, score: float) -> str | None:
         """After an epoch of the first fold, counted from 0: why the run is to be stopped, or None."""
 
-    def after_fold(self, prepared: Prepared, paths: RunPaths, folds: Sequence[int], scores: Sequence[float]) -> str | None:
+    def after_fold(
+        self, prepared: Prepared, paths: RunPaths, folds: Sequence[int], scores: Sequence[float]
+    ) -> str | None:
         """After a fold that is not the last one: why the run is to be stopped, or None.
 
         Args:

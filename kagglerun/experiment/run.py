@@ -23,6 +23,7 @@ from kagglerun.experiment.exclusive import working_in
 from kagglerun.experiment.fold import FoldResult, run_fold
 from kagglerun.experiment.parallel.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
+from kagglerun.experiment.pruned import JudgedObserver, PrunedRun, RunJudge, RunPruned, curve_of, put_away, read_pruned
 from kagglerun.experiment.rerun.record import note_resume, write_record
 from kagglerun.files import read_json, write_json
 from kagglerun.tracking import Tracker, open_tracker
@@ -73,6 +74,7 @@ class RunResult:
         fold_scores: the metric of each fold.
         greater_is_better: direction of the metric.
         seconds: time over all folds.
+        curve: validation score after each epoch of the first fold, where the model has epochs.
     """
 
     run_id: str
@@ -80,6 +82,7 @@ class RunResult:
     fold_scores: tuple[float, ...]
     greater_is_better: bool
     seconds: float
+    curve: tuple[float, ...] = ()
 
 
 def new_run_id(config: Config) -> str:
@@ -96,6 +99,7 @@ def run_experiment(
     tags: Mapping[str, str] | None = None,
     observer: RunObserver | None = None,
     processes: int | None = None,
+    judge: RunJudge | None = None,
 ) -> RunResult:
     """Execute a config over its folds, or go on with the run of this id.
 
@@ -108,9 +112,11 @@ def run_experiment(
         observer: is told of epochs and folds, and may stop the run.
         processes: folds that are trained at the same time, each by a process (or `training.gpus` of them) of its own;
             None trains them one after another, in this process where one is enough. The result is the same.
+        judge: may stop the run before it has all its folds. Without one a run that was stopped so goes on.
 
     Raises:
         RunStopped: the observer stopped it.
+        RunPruned: the judge stopped it, now or in an earlier attempt.
         ConfigError: the folder holds a run of another config.
         JobError: another process works on the run.
         KagglerunError: it failed; the run is FAILED.
@@ -119,9 +125,19 @@ def run_experiment(
     paths = workspace.run(config.competition, run_id)
     with working_in(paths.folder, f"works on the run {run_id}"):
         _freeze(paths, config)
-        if not _is_finished(paths):
-            _execute(workspace, config, paths, parent, tags or {}, observer or SilentObserver(), processes)
-        return read_result(paths)
+        if _is_finished(paths):
+            return read_result(paths)
+        if judge is None:
+            paths.pruned.unlink(missing_ok=True)
+        end = read_pruned(paths)
+        if end is None:
+            watcher = observer or SilentObserver()
+            end = _execute(workspace, config, paths, parent, tags or {}, watcher, processes, judge)
+        elif read_json(paths.status)["state"] != "PRUNED":
+            _end_pruned(paths, config, _reopen(workspace, paths, parent, tags or {}), end)
+    if end is not None:
+        raise RunPruned(end)
+    return read_result(paths)
 
 
 def _execute(
@@ -132,8 +148,13 @@ def _execute(
     tags: Mapping[str, str],
     watcher: RunObserver,
     processes: int | None,
-) -> None:
-    """Train what is not trained yet, and conclude; however it ends, the status and the tracking say so."""
+    judge: RunJudge | None,
+) -> PrunedRun | None:
+    """Train what is not trained yet, and conclude; however it ends, the status and the tracking say so.
+
+    Returns:
+        Where and why the judge stopped it; None when it has all its folds.
+    """
     if config.training.cpu_threads:
         torch.set_num_threads(config.training.cpu_threads)
     write_status(paths, "RUNNING", study=tags.get("study"))
@@ -142,8 +163,15 @@ def _execute(
         prepared = prepare(workspace, config)
         _describe(workspace, paths, prepared)
         tracker = _open(workspace, paths, prepared, parent, tags)
+        if judge is not None:
+            watcher = _judged(watcher, judge, prepared, paths)
         results = _train(workspace, prepared, paths, tracker, watcher, processes)
         conclude(paths, prepared, results, tracker)
+    except RunPruned as pruned:
+        assert tracker is not None, "the judge is asked after the tracker was opened"
+        _end_pruned(paths, config, tracker, pruned.end)
+        # Not raised from here: its traceback would hold the network's tensors.
+        return pruned.end
     except (Stopped, KeyboardInterrupt) as error:
         _end(paths, tracker, "KILLED", None)
         if isinstance(error, KeyboardInterrupt):
@@ -154,6 +182,13 @@ def _execute(
         _end(paths, tracker, "FAILED", reason)
         raise
     _end(paths, tracker, "FINISHED", None)
+    return None
+
+
+def _judged(watcher: RunObserver, judge: RunJudge, prepared: Prepared, paths: RunPaths) -> RunObserver:
+    judged = JudgedObserver(watcher, judge, prepared, paths)
+    judged.take_up()
+    return judged
 
 
 def read_result(paths: RunPaths) -> RunResult:
@@ -165,11 +200,17 @@ def read_result(paths: RunPaths) -> RunResult:
         fold_scores=tuple(saved["fold_scores"]),
         greater_is_better=saved["greater_is_better"],
         seconds=saved["seconds"],
+        curve=_curve(paths, saved["folds"][0]),
     )
 
 
+def _curve(paths: RunPaths, fold: int) -> tuple[float, ...]:
+    result = paths.fold(fold).result
+    return curve_of(read_json(result)["history"]) if result.exists() else ()
+
+
 def write_status(paths: RunPaths, state: str, error: str | None = None, study: str | None = None) -> None:
-    """Write RUNNING, FINISHED, FAILED or KILLED, with the time and the reason; start and study stay."""
+    """Write RUNNING, FINISHED, PRUNED, FAILED or KILLED, with the time and the reason; start and study stay."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     before = read_json(paths.status) if paths.status.exists() else {"started": now, "study": study}
     write_json(paths.status, {**before, "state": state, "time": now, "error": error}, durable=False)
@@ -226,6 +267,11 @@ def _open(
     )
 
 
+def _reopen(workspace: Workspace, paths: RunPaths, parent: str | None, tags: Mapping[str, str]) -> Tracker:
+    """The tracker of a run that was killed between the judge's decision and its end."""
+    return open_tracker(workspace, paths, name=paths.run_id, params={}, tags=tags, parent=parent)
+
+
 def _train(
     workspace: Workspace,
     prepared: Prepared,
@@ -256,6 +302,11 @@ def _fold(prepared: Prepared, fold: int, paths: RunPaths, tracker: Tracker, watc
 def _steps(config: Config) -> int:
     """Epochs, or the most trees."""
     return getattr(config.model, "n_estimators", config.training.epochs)
+
+
+def _end_pruned(paths: RunPaths, config: Config, tracker: Tracker, end: PrunedRun) -> None:
+    put_away(paths, config.cv.folds or range(config.cv.n_splits), tracker, end)
+    write_status(paths, "PRUNED")
 
 
 def _end(paths: RunPaths, tracker: Tracker | None, state: str, error: str | None) -> None:

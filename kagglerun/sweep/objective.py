@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -112,16 +113,23 @@ class Experiment:
 
     def run(self, workspace: Workspace, task: TrialTask, observer: TrialObserver) -> TrialScore:
         """See `kagglerun.experiment.run.run_experiment`."""
+        from kagglerun.experiment.pruned import RunPruned
         from kagglerun.experiment.run import RunStopped, resolve_config, run_experiment
+        from kagglerun.sweep.pruning.judge import RuleJudge
 
         config = resolve_config(workspace, task.config)
+        judge = RuleJudge(workspace, task.rule or StopRule())
         try:
             result = run_experiment(
-                workspace, config, task.run_id, parent=task.parent, tags=task.tags, observer=observer
+                workspace, config, task.run_id, parent=task.parent, tags=task.tags, observer=observer, judge=judge
             )
         except RunStopped as stopped:
             raise TrialStopped from stopped
-        return TrialScore(result.score, result.fold_scores, result.seconds)
+        except RunPruned as pruned:
+            end = pruned.end
+            curve = tuple(math.nan if score is None else score for score in end.curve)
+            return TrialScore(None, end.fold_scores, end.seconds, curve, end.reason)
+        return TrialScore(result.score, result.fold_scores, result.seconds, result.curve)
 
 
 EXPERIMENT = f"{Experiment.__module__}:{Experiment.__qualname__}"

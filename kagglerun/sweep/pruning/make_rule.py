@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kagglerun.config.schema import Config
+from kagglerun.sweep.pruning.curves import curve_cutoffs
+from kagglerun.sweep.pruning.halving import halving_cutoffs
 from kagglerun.sweep.pruning.rule import StopRule
+from kagglerun.sweep.pruning.sequential import errors_spent
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, best_trial, told
+
+_CHANGE_EPOCHS = ("training.epochs", "model.kind")
 
 
 def make_rule(spec: StudySpec, known: Sequence[Trial]) -> StopRule | None:
@@ -17,9 +23,48 @@ def make_rule(spec: StudySpec, known: Sequence[Trial]) -> StopRule | None:
         known: trials 0..n-lag, all ended.
 
     Returns:
-        None where there is nothing to compare with yet, or the study does not stop trials.
+        None where there is nothing to compare with yet, or the study does not stop trials: it was told not to, its
+        trials have different folds, or it wants something besides the score.
     """
-    best = best_trial(told(known), spec.greater_is_better)
-    if best is None or spec.config.sweep.prune.method == "none":
+    if spec.config.sweep.prune.method == "none" or not _compares_by_score(spec):
         return None
-    return StopRule(rival=spec.run_id(best.number), greater_is_better=spec.greater_is_better)
+    known = told(known)
+    rule = _halving(spec, known) if spec.config.sweep.prune.method == "halving" else _paired(spec, known)
+    return rule if rule.rival or rule.cutoffs else None
+
+
+def _compares_by_score(spec: StudySpec) -> bool:
+    varies_folds = any(parameter.key.startswith("cv.") for parameter in spec.parameters)
+    return spec.config.sweep.objectives == ("score",) and not varies_folds
+
+
+def _paired(spec: StudySpec, known: Sequence[Trial]) -> StopRule:
+    """Pairs the trial with the best one, and bounds its first curve by the earlier ones."""
+    prune, better = spec.config.sweep.prune, spec.greater_is_better
+    best = best_trial(known, better)
+    if best is None:
+        return StopRule(greater_is_better=better)
+    watches_epochs = prune.curves and _epochs(spec) > 1
+    return StopRule(
+        rival=spec.run_id(best.number),
+        errors=errors_spent(_n_folds(spec.config), prune.error),
+        cutoffs=curve_cutoffs(known, best, better) if watches_epochs else (),
+        greater_is_better=better,
+    )
+
+
+def _halving(spec: StudySpec, known: Sequence[Trial]) -> StopRule:
+    eta, better = spec.config.sweep.prune.eta, spec.greater_is_better
+    cutoffs = halving_cutoffs(known, _n_folds(spec.config), _epochs(spec), eta, better)
+    return StopRule(cutoffs=cutoffs, greater_is_better=better)
+
+
+def _n_folds(config: Config) -> int:
+    return len(config.cv.folds or range(config.cv.n_splits))
+
+
+def _epochs(spec: StudySpec) -> int:
+    """Epochs of a fold where all trials have the same number of them, else 1."""
+    config = spec.config
+    differ = any(parameter.key in _CHANGE_EPOCHS for parameter in spec.parameters)
+    return 1 if differ or hasattr(config.model, "n_estimators") else config.training.epochs

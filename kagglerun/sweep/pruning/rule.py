@@ -15,9 +15,10 @@ class Cutoff:
     """The least score (in the metric's direction) with which a trial goes on.
 
     Attributes:
-        fold: position of the fold among those the trial runs, counted from 0.
-        epoch: after this epoch of the fold, counted from 0; None: after the fold.
-        score: the trial is stopped when its validation score is worse.
+        fold: position of the fold among those the trial runs, counted from 0; 0 where there is an epoch.
+        epoch: after this epoch of the first fold, counted from 0; None: after the fold.
+        score: the trial is stopped when it is worse: its validation score after the epoch, or the mean score of its
+            folds so far.
         why: in a few words, e.g. "no earlier curve rose enough from there".
     """
 
@@ -48,3 +49,19 @@ class StopRule:
         """The rule that `dataclasses.asdict` wrote."""
         cutoffs = tuple(Cutoff(**cutoff) for cutoff in values["cutoffs"])
         return cls(values["rival"], tuple(values["errors"]), cutoffs, values["greater_is_better"])
+
+    def cutoff(self, fold: int, epoch: int | None, score: float) -> Cutoff | None:
+        """The cutoff that a trial does not reach there, if any; a score that is no number is nobody's to judge.
+
+        Args:
+            fold: position of the fold, counted from 0.
+            epoch: epoch of it, counted from 0; None: its end.
+            score: see `Cutoff.score`.
+        """
+        sign = 1.0 if self.greater_is_better else -1.0
+        missed = [
+            cutoff
+            for cutoff in self.cutoffs
+            if (cutoff.fold, cutoff.epoch) == (fold, epoch) and sign * score < sign * cutoff.score
+        ]
+        return missed[0] if missed else None
