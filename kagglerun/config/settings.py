@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from kagglerun.config.section import Section
 from kagglerun.errors import ConfigError, unknown_name
@@ -20,6 +21,13 @@ class Settings(Section):
     """A PostgreSQL that studies are copied to, without a password; KAGGLERUN_STUDIES_URL goes before it."""
     image_cache_gb: float | None = Field(None, gt=0)
     """Most that decoded images may take in the cache, in GB. Left out: half of what is free there or theirs already."""
+    notify_command: str | None = None
+    """The shell runs it when a job is done or failed, or a study has a new best: KAGGLERUN_EVENT and KAGGLERUN_TEXT say
+    what, its standard input is the same as JSON."""
+    notify_webhook: SecretStr | None = None
+    """Address that gets the same as JSON (Slack, Discord, ntfy ...). KAGGLERUN_NOTIFY_WEBHOOK goes before it."""
+    notify_on: tuple[Literal["done", "failed", "new best"], ...] = ("done", "failed", "new best")
+    """What people are told of."""
 
 
 def load_settings(path: Path) -> Settings:
@@ -45,4 +53,5 @@ def load_settings(path: Path) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise ConfigError(f"{path}: {key} is {first['input']!r}: {first['msg']}") from error
+        value = "..." if key == "notify_webhook" else repr(first["input"])  # a secret
+        raise ConfigError(f"{path}: {key} is {value}: {first['msg']}") from None

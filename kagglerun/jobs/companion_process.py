@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+from kagglerun.errors import JobError
 from kagglerun.jobs.log import RotatedLog
 from kagglerun.jobs.process import is_alive
 from kagglerun.workspace import JobPaths
@@ -54,6 +55,7 @@ class _Attendant:
     """Reads pipe and socket of one job."""
 
     def __init__(self, paths: JobPaths, pid: int, identity: str, pipe: int, control: socket.socket) -> None:
+        self._paths = paths
         self._log = RotatedLog(paths)
         self._pid, self._identity = pid, identity
         self._pipe, self._control = pipe, control
@@ -73,6 +75,23 @@ class _Attendant:
         while not self._log.is_written and time.monotonic() < until:
             time.sleep(_TICK_SECONDS)
             self._log.write(b"")
+        if self._requests == 0:
+            self._tell_if_killed()
+
+    def _tell_if_killed(self) -> None:
+        """Tell people of a job that went without a word: out of memory, kill -9."""
+        from kagglerun.jobs.control import job_info
+        from kagglerun.jobs.notify import notify, this_process_is, wait_until_told
+        from kagglerun.jobs.records import JobState
+
+        try:
+            job = job_info(self._paths)
+        except JobError:
+            return  # its folder was removed
+        if job.state is JobState.KILLED and job.pid == self._pid:
+            this_process_is(job.job_id)
+            notify("failed", f"{job.what} was killed (out of memory?); `kagglerun resume {job.job_id}` goes on")
+            wait_until_told()
 
     def _step(self) -> bool:
         ready = [key.fd for key, _ in self._selector.select(_TICK_SECONDS)]

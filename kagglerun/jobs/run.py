@@ -23,9 +23,11 @@ from typing import Any, NoReturn, Protocol
 
 from kagglerun.errors import DiskFull, JobError, KagglerunError
 from kagglerun.jobs.companion import Companion
+from kagglerun.jobs.notify import Event, notify, this_process_is, wait_until_told
 from kagglerun.jobs.process import identity
 from kagglerun.jobs.records import (
     JobProcess,
+    JobSpec,
     JobState,
     JobStatus,
     read_process,
@@ -76,6 +78,16 @@ class JobReporter:
     def job_id(self) -> str:
         """The job's id."""
         return self._paths.job_id
+
+    @property
+    def text(self) -> str:
+        """How far it is, for people."""
+        return self._text
+
+    @property
+    def numbers(self) -> Mapping[str, Any]:
+        """The same for programs."""
+        return self._numbers
 
     def say(self, text: str) -> None:
         """Write one line with the time of day to the log."""
@@ -217,6 +229,7 @@ def _begin(paths: JobPaths) -> JobReporter:
     write_process(paths, JobProcess(pid, identity(pid) or "", socket.gethostname(), attempt, time.time()))
     reporter.start()
     _current = reporter
+    this_process_is(paths.job_id)
     return reporter
 
 
@@ -233,21 +246,29 @@ def _work(paths: JobPaths, reporter: JobReporter) -> int:
         module = importlib.import_module(spec.argv[1])
         code = int(module.main(list(spec.argv[2:])))
     except KagglerunError as error:
-        return _failed(reporter, error.exit_code, error.message, error.hint)
+        return _failed(reporter, spec, error.exit_code, error.message, error.hint)
     except Exception as error:
         traceback.print_exc()
-        return _failed(reporter, 1, f"{type(error).__name__}: {error}", None)
+        return _failed(reporter, spec, 1, f"{type(error).__name__}: {error}", None)
     if code == 0:
         reporter.finish(JobState.DONE, 0)
+        _tell(reporter, Event.DONE, f"{spec.what} is done. {reporter.text}".rstrip(". "))
     elif reporter.stop_requested:
         reporter.say(f"stopped; `kagglerun resume {paths.job_id}` goes on")
         reporter.finish(JobState.STOPPED, STOPPED_EXIT_CODE)
     else:
-        return _failed(reporter, code, f"ended with code {code}", None)
+        return _failed(reporter, spec, code, f"ended with code {code}", None)
     return code
 
 
-def _failed(reporter: JobReporter, exit_code: int, error: str, hint: str | None) -> int:
+def _failed(reporter: JobReporter, spec: JobSpec, exit_code: int, error: str, hint: str | None) -> int:
     reporter.say(f"error: {error}" + (f"\n  → {hint}" if hint else ""))
     reporter.finish(JobState.FAILED, exit_code, error)
+    _tell(reporter, Event.FAILED, f"{spec.what} failed: {error}")
     return exit_code
+
+
+def _tell(reporter: JobReporter, event: Event, text: str) -> None:
+    """After the last word, so that a slow server keeps nobody waiting for it."""
+    notify(event, text, reporter.numbers)
+    wait_until_told()
