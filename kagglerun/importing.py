@@ -6,12 +6,14 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import linecache
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from kagglerun.errors import ConfigError
@@ -31,7 +33,7 @@ def import_file(path: Path) -> ModuleType:
         ConfigError: it fails; the message names file and line.
     """
     name = f"{OWN_MODULES}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     if spec is None or spec.loader is None or not path.is_file():
         raise ConfigError(f"there is no Python file {path}")
     module = importlib.util.module_from_spec(spec)
@@ -41,6 +43,17 @@ def import_file(path: Path) -> ModuleType:
     except Exception as error:
         raise ConfigError(f"{place_of(error, path)} failed: {describe(error)}") from error
     return module
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles anew each time: bytecode is told from its source by second and size, and an edit may change neither."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file as it stands."""
+        path = self.get_filename(fullname)
+        linecache.checkcache(path)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
 
 
 def import_dotted(dotted: str) -> Any:

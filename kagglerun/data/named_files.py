@@ -40,7 +40,7 @@ def rows_from_files(data: Path, pattern: str, ids: Sequence[str], targets: Seque
         DataError: no file fits.
     """
     expression, columns = _expression(pattern, ids, targets)
-    matches = (expression.fullmatch(name) for name in files_below(data, _fixed_folder(pattern)))
+    matches = (expression.fullmatch(name) for name in files_below(data, fixed_folder(pattern)))
     values = [match.groups() for match in matches if match is not None]
     if not values:
         raise DataError(
@@ -59,7 +59,8 @@ def files_below(data: Path, folder: str) -> Iterator[str]:
         yield from (f"{start}{name}" for name in sorted(files) if not name.startswith("."))
 
 
-def _fixed_folder(pattern: str) -> str:
+def fixed_folder(pattern: str) -> str:
+    """The folder, relative to `data`, below which all files are that a pattern fits."""
     return pattern.partition("{")[0].rpartition("/")[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from kagglerun import metrics
 from kagglerun.config.card import Card
-from kagglerun.config.load import load_card
 from kagglerun.config.schema import (
     AutoModelConfig,
     Config,
@@ -24,9 +24,9 @@ from kagglerun.config.schema import (
 from kagglerun.config.settings import load_settings
 from kagglerun.data.preflight import preflight, require_learnable, require_metric_fits
 from kagglerun.data.splits import auto_scheme, fold_rows, make_folds, signature
-from kagglerun.data.tables import CompetitionData, load_competition
-from kagglerun.data.understand import current_card
+from kagglerun.data.tables import CompetitionData
 from kagglerun.errors import ConfigError, DataError
+from kagglerun.experiment import warm
 from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
 from kagglerun.experiment.own_cells import checked_cells, needs_tables, require_whole_images, score_tables
 from kagglerun.experiment.predictions import prediction_names
@@ -34,8 +34,8 @@ from kagglerun.experiment.rehearsal import rehearse_metric
 from kagglerun.experiment.settle import Tell, settle
 from kagglerun.files import sha256_of_file
 from kagglerun.hooks import CompetitionHooks, digest_of_hooks, load_hooks
-from kagglerun.kaggle_api.manifest import read_manifest
 from kagglerun.metrics import Metric, columns_needed, score_rows
+from kagglerun.metrics.custom import source_of
 from kagglerun.metrics.list_cells import at_least_one, rows_may_be_empty
 from kagglerun.models.base import ModelFamily, ModelInput, find_family
 from kagglerun.training.compiled import use_compile_cache
@@ -61,11 +61,10 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
     """
     slug = workspace.resolve_competition(config.competition)
     paths = workspace.competition(slug)
-    card = current_card(paths)
-    card.require_resolved(paths.card)
-    data = load_competition(paths, card)
+    loaded = warm.load(paths, understands=True)
+    card, data = loaded.card, loaded.data
     hooks = load_hooks(paths.hooks, config.hooks)
-    metric = _check_scoring(paths, data, hooks)
+    metric = _check_scoring(paths, loaded, hooks)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
     seed = config.seed if config.cv.seed is None else config.cv.seed
     threads = config.training.cpu_threads or max(1, _cores() // (_at_a_time(config) * config.training.gpus))
@@ -78,7 +77,7 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
         }
     )
     use_compile_cache(workspace.compiled)
-    seen = None if hooks.model() else partial(_model_input, workspace, data, hooks, _data_digest(paths))
+    seen = None if hooks.model() else partial(_model_input, workspace, data, hooks, warm.data_digest(paths))
     return settle(filled, seen, metric, workspace.measurements, tell)
 
 
@@ -96,8 +95,10 @@ def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> Mod
     from kagglerun.models.image import build_image_model, resolve_image_model
 
     resolved = resolve_image_model(model, data.train_images)
-    # Weights out of reach or options the model does not have show here, before a job is started.
-    build_image_model(resolved, len(prediction_names(card)))
+    # Weights out of reach or options the model does not have show here, before a job is started. A process that
+    # executes trial after trial builds the model a moment later anyway.
+    if not warm.is_kept():
+        build_image_model(resolved, len(prediction_names(card)))
     return resolved
 
 
@@ -209,15 +210,13 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
     assert config.competition is not None, "resolve_config fills the competition in"
     paths = workspace.competition(config.competition)
     use_compile_cache(workspace.compiled)
-    card = load_card(paths.card)
-    card.require_resolved(paths.card)
-    data = load_competition(paths, card)
+    loaded = warm.load(paths, understands=False)
+    card, data = loaded.card, loaded.data
     hooks = load_hooks(paths.hooks, config.hooks)
-    metric = _check_scoring(paths, data, hooks)
-    warnings = preflight(data, config, metric)
-    folds = _folds(config, data, hooks)
-    require_whole_images(data, metric, folds)
-    content = _data_digest(paths)
+    metric = _check_scoring(paths, loaded, hooks)
+    warnings = _preflight(loaded, config, metric)
+    folds = _folds(config, loaded, hooks, metric)
+    content = warm.data_digest(paths)
     environment = describe_environment(config)
     start_weights = _weights_digest(config)
     fingerprint = take_fingerprint(
@@ -246,36 +245,71 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
     )
 
 
-def _check_scoring(paths: CompetitionPaths, data: CompetitionData, hooks: CompetitionHooks) -> Metric:
+def _check_scoring(paths: CompetitionPaths, loaded: warm.Loaded, hooks: CompetitionHooks) -> Metric:
     """The metric, after everything that can be checked before anything is trained.
 
     Raises:
         ConfigError: it is not known, cannot score the task, lacks parameters; or no model learns the task.
         DataError: a column that a parameter names is missing or has blanks.
     """
-    metric = hooks.metric() or metrics.of_card(data.card, paths.hooks)
-    require_metric_fits(data, metric)
-    if hooks.model() is None:
-        require_learnable(data.card, data.sample)
-    if not _writes_cells(hooks):
-        rehearse_metric(metric, data)
+    metric = hooks.metric() or metrics.of_card(loaded.card, paths.hooks)
+    own_model, own_cells = hooks.model() is not None, _writes_cells(hooks)
+
+    def check() -> None:
+        require_metric_fits(loaded.data, metric)
+        if not own_model:
+            require_learnable(loaded.card, loaded.data.sample)
+        if not own_cells:
+            rehearse_metric(metric, loaded.data)
+
+    warm.kept("scoring", _measured(loaded, metric, own_model, own_cells), check)
     return metric
+
+
+def _measured(loaded: warm.Loaded, metric: Metric, *settings: Hashable) -> Hashable:
+    """What a check of the data by its metric follows from; None where the metric is the user's own code."""
+    built_in = metrics.registered().get(metric.name) is metric and source_of(metric) is None
+    return (loaded.evidence, metric.name, *settings) if loaded.evidence is not None and built_in else None
+
+
+def _preflight(loaded: warm.Loaded, config: Config, metric: Metric) -> tuple[str, ...]:
+    evidence = _measured(loaded, metric, config.cv)
+    return warm.kept("preflight", evidence, lambda: preflight(loaded.data, config, metric))
 
 
 def _writes_cells(hooks: CompetitionHooks) -> bool:
     return type(hooks).cells is not CompetitionHooks.cells
 
 
-def _folds(config: Config, data: CompetitionData, hooks: CompetitionHooks) -> NDArray[np.int64]:
-    own = hooks.folds(data)
+def _folds(config: Config, loaded: warm.Loaded, hooks: CompetitionHooks, metric: Metric) -> NDArray[np.int64]:
+    """Fold of each training row: the hooks' own, else by the config's scheme, which are kept.
+
+    Raises:
+        ConfigError: the hooks' folds do not fit; or rows of one image, which is scored whole, are in several folds.
+    """
+    own = hooks.folds(loaded.data)
     if own is not None:
         folds = np.asarray(own, dtype=np.int64)
-        if folds.shape != (len(data.train),) or folds.max() >= config.cv.n_splits:
+        if folds.shape != (len(loaded.data.train),) or folds.max() >= config.cv.n_splits:
             raise ConfigError(
                 f"hooks.folds gave {folds.shape} values up to {folds.max()}; it must give one of 0 to "
-                f"{config.cv.n_splits - 1} (or -1) for each of {len(data.train)} training rows"
+                f"{config.cv.n_splits - 1} (or -1) for each of {len(loaded.data.train)} training rows"
             )
+        require_whole_images(loaded.data, metric, folds)
         return folds
+
+    def make() -> NDArray[np.int64]:
+        made = _folds_of_scheme(config, loaded.data)
+        require_whole_images(loaded.data, metric, made)
+        return made
+
+    # A hook that looks at the data may have changed it.
+    untouched = type(hooks).folds is CompetitionHooks.folds
+    evidence = _measured(loaded, metric, config.cv, config.seed) if untouched else None
+    return warm.kept("folds", evidence, make).copy()
+
+
+def _folds_of_scheme(config: Config, data: CompetitionData) -> NDArray[np.int64]:
     seed = config.cv.seed if config.cv.seed is not None else config.seed
     task = data.card.learnt_task
     assert task is not None
@@ -321,7 +355,3 @@ def _with_own_transforms(data: ModelInput, config: Config, hooks: CompetitionHoo
 def _weights_digest(config: Config) -> str | None:
     model = config.model
     return sha256_of_file(model.weights) if isinstance(model, ImageModelConfig) and model.weights else None
-
-
-def _data_digest(paths: CompetitionPaths) -> str:
-    return read_manifest(paths).sha256
