@@ -163,6 +163,8 @@ class JobPaths:
     """What the job printed last; see `earlier_logs`."""
     lock = Entry("lock")
     """Locked by the job's process, so that a job runs once."""
+    cluster = Entry("cluster.json")
+    """The Ray cluster that its process runs on; not there for a process of this machine."""
 
     def earlier_logs(self) -> list[Path]:
         """The files of the log that are full, oldest first."""
@@ -194,6 +196,8 @@ class StudyPaths:
     """What the study is: resolved base config, search space, lag, direction."""
     trials = Entry("trials.jsonl")
     """Every trial as it was proposed and as it ended, one JSON object a line, in order."""
+    earlier = Entry("earlier.json")
+    """Trials of earlier studies that its sampler knows; see `sweep.warm_start`."""
     plots = Entry("plots")
     """PNG pictures, and the page that holds them all."""
     study_page = Entry("study.html", base="plots")
