@@ -7,38 +7,22 @@
         model.name: [resnet18, convnext_nano]
         model.num_leaves: {low: 8, high: 256, log: true, when: model.kind == tabular_boosting}
         model.drop_rate: {choices: [0.0, 0.2], when: model.kind == image}
+        model.tta: {choices: [none, hflip], when: model.kind == image and training.epochs >= 10}
 
-A list is a choice. A range of whole numbers on a whole-number field proposes whole numbers. `when` names
-another key and a value: the entry counts only where the config has it.
+A list is a choice. A range of whole numbers on a whole-number field proposes whole numbers. `when`: the entry
+counts only where the config is so; see config/conditions.py.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kagglerun.config.load import check_key, is_whole_number_field, value_at, with_value
+from kagglerun.config.conditions import Condition, parse_condition, sections_of
+from kagglerun.config.load import check_key, is_whole_number_field, with_value, with_values
 from kagglerun.config.schema import Config
-from kagglerun.config.section import Section
 from kagglerun.errors import ConfigError, unknown_name
-
-_WHEN = re.compile(r"\s*([\w.]+)\s*==\s*(\S.*?)\s*")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """The entry counts only where `key` has `value` (compared as text)."""
-
-    key: str
-    value: str
-
-    def holds(self, config: Config, proposed: dict[str, Any]) -> bool:
-        """Whether the condition holds for the base config with the values proposed so far."""
-        actual = proposed[self.key] if self.key in proposed else value_at(config, self.key, None)
-        if isinstance(actual, Section) and actual.name_alone:
-            actual = getattr(actual, actual.name_alone)
-        return str(actual) == self.value
 
 
 @dataclass(frozen=True)
@@ -69,18 +53,40 @@ Parameter = Range | Choice
 def parse_search(config: Config) -> tuple[Parameter, ...]:
     """Read and check the search space of a config against the schema.
 
-    Keys that other entries' conditions name come first, so that a proposal can be made in order.
+    Keys that other entries' conditions name come first, so that a proposal can be made in order; a condition on
+    an entry that has a condition itself becomes both.
 
     Raises:
         ConfigError: a key the schema does not have, a range that is empty or not of the field's type, a value
-            that the field refuses.
+            that the field refuses, conditions that name one another in a circle.
     """
-    parameters = [_parse_entry(key, entry) for key, entry in config.sweep.search.items()]
-    named = {parameter.when.key for parameter in parameters if parameter.when}
-    ordered = sorted(parameters, key=lambda parameter: parameter.key not in named)
-    for parameter in ordered:
+    parsed = {key: _parse_entry(key, entry) for key, entry in config.sweep.search.items()}
+    ordered: dict[str, Parameter] = {}
+    for key in sorted(parsed, key=lambda key: not any(key in _named(other) for other in parsed.values())):
+        _place(key, parsed, ordered, ())
+    for parameter in ordered.values():
         _check_values(config, parameter)
-    return tuple(ordered)
+    return tuple(ordered.values())
+
+
+def _place(key: str, parsed: dict[str, Parameter], ordered: dict[str, Parameter], path: tuple[str, ...]) -> None:
+    """Put an entry behind those that its condition names, and let it count only where they do."""
+    if key in ordered:
+        return
+    if key in path:
+        circle = " -> ".join((*path[path.index(key) :], key))
+        raise ConfigError(f"sweep.search: conditions name one another in a circle: {circle}")
+    parameter = parsed[key]
+    for other in sorted(_named(parameter) & parsed.keys()):
+        _place(other, parsed, ordered, (*path, key))
+        before = ordered[other].when
+        if before and parameter.when:
+            parameter = replace(parameter, when=before.joined(parameter.when))
+    ordered[key] = parameter
+
+
+def _named(parameter: Parameter) -> frozenset[str]:
+    return parameter.when.keys if parameter.when else frozenset()
 
 
 def _parse_entry(key: str, entry: Any) -> Parameter:
@@ -97,7 +103,7 @@ def _parse_entry(key: str, entry: Any) -> Parameter:
     for name in entry:
         if name not in {"low", "high", "log", "step", "choices", "when"}:
             raise unknown_name(f"key in sweep.search.{key}", name, ["low", "high", "log", "step", "choices", "when"])
-    when = _condition(key, entry.get("when"))
+    when = parse_condition(key, entry.get("when"))
     if "choices" in entry:
         return _choice(key, entry["choices"], when)
     return _range(key, entry, when)
@@ -107,16 +113,6 @@ def _choice(key: str, values: Any, when: Condition | None) -> Choice:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"sweep.search.{key} needs at least one value", hint=f"{key}: [a, b]")
     return Choice(key, tuple(values), when)
-
-
-def _condition(key: str, text: Any) -> Condition | None:
-    if text is None:
-        return None
-    match = _WHEN.fullmatch(str(text))
-    if not match:
-        raise ConfigError(f"sweep.search.{key}.when is {text!r}", hint="write it as `when: model.kind == image`")
-    check_key(match.group(1))
-    return Condition(match.group(1), match.group(2).strip("'\""))
 
 
 def _range(key: str, entry: dict[str, Any], when: Condition | None) -> Range:
@@ -145,8 +141,44 @@ def _range(key: str, entry: dict[str, Any], when: Condition | None) -> Range:
 def _check_values(config: Config, parameter: Parameter) -> None:
     """Put the ends of a range, or each choice, into the config: the schema refuses what it does not allow."""
     if parameter.when and not parameter.when.holds(config, {}):
-        return  # checked where the condition can hold: when the trial is made
+        met = _meeting(config, parameter.when)
+        if met is None:
+            return  # checked where the condition can hold: when the trial is made
+        config = met
     ends = (parameter.low, parameter.high) if isinstance(parameter, Range) else parameter.values
     for value in ends:
         whole = isinstance(parameter, Range) and parameter.whole
         with_value(config, parameter.key, int(value) if whole else value)
+
+
+def _meeting(config: Config, condition: Condition) -> Config | None:
+    """The config changed to what the condition asks for, where that can be read off and is a config."""
+    equal = {part.key: part.values[0] for part in condition.comparisons if part.operator in ("==", "in")}
+    try:
+        met = with_values(config, equal)
+    except ConfigError:
+        return None
+    return met if condition.holds(met, {}) else None
+
+
+def reachable(config: Config, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The search space that a resolved config really has.
+
+    Comparisons with keys that are not searched are settled: an entry whose condition can never hold is left out,
+    one whose condition always holds has none.
+    """
+    searched = {parameter.key for parameter in parameters}
+    kept: list[Parameter] = []
+    for parameter in parameters:
+        comparisons = parameter.when.comparisons if parameter.when else ()
+        settled = [part for part in comparisons if not _varies(part.key, searched)]
+        if not Condition(tuple(settled)).holds(config, {}):
+            continue
+        left = tuple(part for part in comparisons if _varies(part.key, searched))
+        kept.append(replace(parameter, when=Condition(left) if left else None))
+    return tuple(kept)
+
+
+def _varies(key: str, searched: set[str]) -> bool:
+    """Whether trials differ in a key: it is searched, or a section or model kind that brings it is."""
+    return key in searched or bool(sections_of(key) & searched)

@@ -24,7 +24,7 @@ from kagglerun.sweep.lock import study_lock
 from kagglerun.sweep.mirror import StudyMirror
 from kagglerun.sweep.objective import TrialScore, TrialTask, load_objective
 from kagglerun.sweep.progress import SweepProgress, describe_end
-from kagglerun.sweep.proposal import propose
+from kagglerun.sweep.proposal import Proposer
 from kagglerun.sweep.pruning.make_rule import make_rule
 from kagglerun.sweep.review import StudyReview
 from kagglerun.sweep.study import StudySpec, read_spec
@@ -40,6 +40,7 @@ from kagglerun.sweep.trials import (
     trailing_failures,
     write_trial,
 )
+from kagglerun.sweep.warm_start import read_earlier_trials
 from kagglerun.sweep.workers import (
     EpochDone,
     Event,
@@ -117,7 +118,7 @@ class Coordinator:
     ) -> None:
         self._paths = paths
         self._spec = spec
-        self._parameters = spec.parameters
+        self._proposer = Proposer(spec, read_earlier_trials(paths))
         self._reporter = reporter
         self._workers = workers
         self._mirror = mirror
@@ -171,11 +172,10 @@ class Coordinator:
         """Propose and record one more trial if one is wanted now."""
         if not is_wanted(self._trials, self._spec.lag, self._spec.config.sweep.trials):
             return False
+        if self._proposer.is_exhausted(self._trials):
+            return False
         number = len(self._trials)
-        params = propose(
-            self._spec.config, self._parameters, self._trials, self._spec.lag, self._spec.greater_is_better
-        )
-        self._record(Trial(number, params))
+        self._record(Trial(number, self._proposer.propose(self._trials)))
         self._mirror.align(self._trials)
         self._waiting.append(number)
         return True
@@ -259,7 +259,10 @@ class Coordinator:
 
     def _finished(self) -> bool:
         best = best_trial(self._trials, self._spec.greater_is_better)
-        assert best is not None, "is_wanted goes on until there are complete trials"
+        if best is None:
+            raise TrainingError(
+                f"all {len(self._trials)} configs of the search space failed", hint=f"kagglerun study {self._spec.name}"
+            )
         self._mirror.align(self._trials, last=True)
         self._progress.ended()
         self._report()

@@ -1,57 +1,147 @@
-"""Which config a trial tries: a function of the study and of earlier results, without a state.
+"""Which config a trial tries: a function of the study and of earlier results.
 
-Trial n is proposed by a sampler made afresh from (seed, n), in a study made afresh that holds the results of
-trials 0..n-lag. Trials n-lag+1..n-1 stand in it as running, with their proposals, which are such functions
-too; their results, even if known, are not looked at. So nothing depends on timing, on kills or on the worker.
+Trial n is proposed by a sampler that was told the results of trials 0..n-lag and draws with a generator made from
+(seed, n). Trials n-lag+1..n-1 are shown to it as running, with their proposals, which are such functions too; their
+results, even if known, are not looked at. So nothing depends on timing, on kills or on the worker. A `Proposer`
+keeps what it was told from call to call, which saves time and changes nothing.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import optuna
 
-from kagglerun.config.load import value_at, with_value
-from kagglerun.config.schema import Config
-from kagglerun.config.search import Choice, Parameter, Range
-from kagglerun.errors import ConfigError
-from kagglerun.randomness import derive
+from kagglerun.config.search import Parameter, reachable
+from kagglerun.randomness import generator
+from kagglerun.sweep import distributions
+from kagglerun.sweep.objectives import directions
+from kagglerun.sweep.samplers.cube import RandomSampler
+from kagglerun.sweep.samplers.make import make_sampler
+from kagglerun.sweep.samplers.sampler import Draw, Sampler
+from kagglerun.sweep.space import combinations, fingerprint, first_configs, groups
+from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState
 
-_STARTUP_TRIALS = 10
-"""Trials proposed at random before TPE; Optuna's default, written down since it is part of a study."""
-_ON_GRID = 1e-8
 
-
-def propose(
-    config: Config, parameters: Sequence[Parameter], trials: Sequence[Trial], lag: int, greater_is_better: bool
-) -> dict[str, Any]:
-    """Propose the values of trial `len(trials)`.
+class Proposer:
+    """Proposes the trials of a study, one after the other.
 
     Args:
-        config: the study's base config; trial 0 tries its values where they lie in the search space.
-        parameters: the search space.
-        trials: all earlier trials; results of the last lag - 1 are not used.
-        lag: the study's lag.
-        greater_is_better: direction of the values.
-
-    Returns:
-        Config key to value, in the order of the parameters.
+        spec: the study.
+        earlier: trials of earlier studies that fit its search space; see `warm_start`.
     """
-    number = len(trials)
-    known = max(0, number - lag + 1)
-    study = in_memory_study(parameters, trials[:known], greater_is_better, _sampler(config, parameters, number))
-    for trial in trials[known:]:
-        study.add_trial(frozen_trial(parameters, trial, finished=False))
-    if number == 0:
-        study.enqueue_trial(_baseline(config, parameters))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return _suggest_all(config, parameters, study.ask())
+
+    def __init__(self, spec: StudySpec, earlier: Sequence[Trial] = ()) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._config = spec.config
+        self._lag = spec.lag
+        self._greater_is_better = spec.greater_is_better
+        self._earlier = earlier
+        self._parameters = reachable(spec.config, spec.parameters)
+        self._groups = groups(self._parameters)
+        self._first = first_configs(spec.config, self._parameters)
+        self._at_random = RandomSampler(spec.config.seed, self._parameters)
+        self._every = _shuffled(combinations(spec.config, self._parameters), spec.config.seed)
+        self._forget()
+
+    def propose(self, trials: Sequence[Trial]) -> dict[str, Any]:
+        """Propose the values of trial `len(trials)`; no config is proposed twice while there are others.
+
+        Args:
+            trials: all earlier trials; results of the last lag - 1 are not used.
+
+        Returns:
+            Config key to value, in the order of the search space.
+        """
+        number = len(trials)
+        known = max(0, number - self._lag + 1)
+        self._catch_up(trials, known)
+        fixed = self._first[number] if number < len(self._first) else {}
+        params: dict[str, Any] | None = None
+        for draw in self._draws(number, trials[known:]):
+            params = self._assembled(fixed, draw)
+            if fingerprint(params) not in self._tried:
+                return params
+        untried = self._untried()
+        assert untried is not None or params is not None, "a grid at its end is exhausted"
+        return untried if untried is not None else params or {}
+
+    def is_exhausted(self, trials: Sequence[Trial]) -> bool:
+        """Whether all configs that there are have been proposed."""
+        if self._every is None or len(trials) < len(self._first):
+            return False
+        self._remember(trials)
+        return self._untried() is None
+
+    def _forget(self) -> None:
+        self._sampler = make_sampler(self._config, self._parameters, self._greater_is_better)
+        for trial in self._earlier:
+            self._sampler.tell(trial)
+        self._told: list[Trial] = []
+        self._forget_proposed()
+
+    def _forget_proposed(self) -> None:
+        self._proposed: list[Mapping[str, Any]] = []
+        self._tried: set[str] = set()
+        self._next_untried = 0
+
+    def _catch_up(self, trials: Sequence[Trial], known: int) -> None:
+        """Tell the sampler what came since; all of it again where the past has changed."""
+        if self._told != list(trials[: len(self._told)]) or len(self._told) > known:
+            self._forget()
+        self._remember(trials)
+        for trial in trials[len(self._told) : known]:
+            self._sampler.tell(trial)
+            self._told.append(trial)
+
+    def _remember(self, trials: Sequence[Trial]) -> None:
+        """Note what has been proposed."""
+        if self._proposed != [trial.params for trial in trials[: len(self._proposed)]]:
+            self._forget_proposed()
+        for trial in trials[len(self._proposed) :]:
+            self._proposed.append(trial.params)
+            self._tried.add(fingerprint(trial.params))
+
+    def _draws(self, number: int, running: Sequence[Trial]) -> Iterator[Draw]:
+        """What the sampler draws, then random draws; of a grid only what the first configs leave open."""
+        yield from _attempts(self._sampler, number, running)
+        if self._config.sweep.sampler != "grid" or number < len(self._first):
+            yield from _attempts(self._at_random, number, running)
+
+    def _assembled(self, fixed: Mapping[str, Any], draw: Draw) -> dict[str, Any]:
+        """Values of all parameters whose conditions hold."""
+        values: dict[str, Any] = {}
+        for condition, members in self._groups:
+            if condition is not None and not condition.holds(self._config, values):
+                continue
+            drawn = draw(members) if any(member.key not in fixed for member in members) else {}
+            values |= {member.key: fixed.get(member.key, drawn.get(member.key)) for member in members}
+        return {parameter.key: values[parameter.key] for parameter in self._parameters if parameter.key in values}
+
+    def _untried(self) -> dict[str, Any] | None:
+        """The next config that was not proposed; None where there is no end of them, or none is left."""
+        every = self._every or []
+        while self._next_untried < len(every) and fingerprint(every[self._next_untried]) in self._tried:
+            self._next_untried += 1
+        return every[self._next_untried] if self._next_untried < len(every) else None
+
+
+def _attempts(sampler: Sampler, number: int, running: Sequence[Trial]) -> Iterator[Draw]:
+    for attempt in count():
+        draw = sampler.draw(number, attempt, running)
+        if draw is None:
+            return
+        yield draw
+
+
+def _shuffled(configs: list[dict[str, Any]] | None, seed: int) -> list[dict[str, Any]] | None:
+    """In an order that follows from the seed, so that a part of a grid is spread over all of it."""
+    if configs is None:
+        return None
+    return [configs[position] for position in generator(seed, "grid").permutation(len(configs))]
 
 
 def in_memory_study(
@@ -66,127 +156,19 @@ def in_memory_study(
 
 
 def direction(greater_is_better: bool) -> str:
-    """Optuna's word for the direction."""
-    return "maximize" if greater_is_better else "minimize"
+    """Optuna's word for the direction of the score."""
+    return directions(("score",), greater_is_better)[0]
 
 
 def frozen_trial(parameters: Sequence[Parameter], trial: Trial, finished: bool) -> Any:
-    """A trial as Optuna keeps it.
+    """A trial as Optuna keeps it, with its values on the way.
 
     Args:
         parameters: the search space.
         trial: the trial.
         finished: False shows it as running, whatever is known of it.
     """
-    by_key = {parameter.key: parameter for parameter in parameters if parameter.key in trial.params}
-    complete = finished and trial.state is TrialState.COMPLETE
-    return optuna.trial.create_trial(
-        state=optuna.trial.TrialState[trial.state if finished else TrialState.RUNNING],
-        value=trial.value if complete else None,
-        params={key: _to_optuna(parameter, trial.params[key]) for key, parameter in by_key.items()},
-        distributions={key: _distribution(parameter) for key, parameter in by_key.items()},
-    )
-
-
-def _sampler(config: Config, parameters: Sequence[Parameter], number: int) -> Any:
-    seed = derive(config.seed, "sampler", number) % 2**32
-    if config.sweep.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=_STARTUP_TRIALS,
-            multivariate=True,
-            # Parameters with conditions: each group that occurs together is sampled jointly.
-            group=any(parameter.when for parameter in parameters),
-            constant_liar=True,
-        )
-
-
-def _suggest_all(config: Config, parameters: Sequence[Parameter], trial: Any) -> dict[str, Any]:
-    proposed: dict[str, Any] = {}
-    for parameter in parameters:
-        if parameter.when is None or parameter.when.holds(config, proposed):
-            proposed[parameter.key] = _suggest(parameter, trial)
-    return proposed
-
-
-def _suggest(parameter: Parameter, trial: Any) -> Any:
-    if isinstance(parameter, Choice):
-        categories = _categories(parameter)
-        return parameter.values[categories.index(trial.suggest_categorical(parameter.key, categories))]
-    distribution = _distribution(parameter)
-    suggest = trial.suggest_int if parameter.whole else trial.suggest_float
-    return suggest(parameter.key, distribution.low, distribution.high, log=parameter.log, step=_step(parameter))
-
-
-def _distribution(parameter: Parameter) -> Any:
-    if isinstance(parameter, Choice):
-        return optuna.distributions.CategoricalDistribution(_categories(parameter))
-    kind = optuna.distributions.IntDistribution if parameter.whole else optuna.distributions.FloatDistribution
-    cast = int if parameter.whole else float
-    return kind(cast(parameter.low), cast(_reachable_high(parameter)), log=parameter.log, step=_step(parameter))
-
-
-def _step(parameter: Range) -> float | int | None:
-    if parameter.whole:
-        return int(parameter.step or 1)
-    return parameter.step
-
-
-def _reachable_high(parameter: Range) -> float:
-    """The last value that steps from `low` reach; Optuna would warn and do the same."""
-    if parameter.step is None:
-        return parameter.high
-    steps = math.floor((parameter.high - parameter.low) / parameter.step + _ON_GRID)
-    return parameter.low + steps * parameter.step
-
-
-def _categories(parameter: Choice) -> list[Any]:
-    """The choices as Optuna stores them: scalars as they are; if there are others, all as JSON."""
-    if all(value is None or isinstance(value, bool | int | float | str) for value in parameter.values):
-        return list(parameter.values)
-    return [json.dumps(value, sort_keys=True) for value in parameter.values]
-
-
-def _to_optuna(parameter: Parameter, value: Any) -> Any:
-    if isinstance(parameter, Choice):
-        return _categories(parameter)[parameter.values.index(value)]
-    return value
-
-
-def _baseline(config: Config, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The base config's own values, in Optuna's form, of the parameters whose search space holds them."""
-    values: dict[str, Any] = {}
-    for parameter in parameters:
-        actual = value_at(config, parameter.key, None)
-        if isinstance(parameter, Choice):
-            fitting = [value for value in parameter.values if _same(config, parameter.key, value, actual)]
-            if fitting:
-                values[parameter.key] = _to_optuna(parameter, fitting[0])
-        elif _in_range(parameter, actual):
-            values[parameter.key] = actual
-    return values
-
-
-def _same(config: Config, key: str, value: Any, actual: Any) -> bool:
-    """Whether a choice as YAML has it ('3e-4' is text there) means the config's value."""
-    try:
-        return bool(value_at(with_value(config, key, value), key, None) == actual)
-    except ConfigError:
-        return False  # a choice for another model kind
-
-
-def _in_range(parameter: Range, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    if not parameter.low <= value <= _reachable_high(parameter):
-        return False
-    if parameter.step is None:
-        return True
-    steps = (value - parameter.low) / parameter.step
-    return abs(steps - round(steps)) < _ON_GRID
+    return distributions.frozen_trial(parameters, trial, trial.state if finished else TrialState.RUNNING)
 
 
 def describe(params: Mapping[str, Any]) -> str:

@@ -15,8 +15,11 @@ from kagglerun.config.settled import keep_settled
 from kagglerun.errors import ConfigError
 from kagglerun.files import write_text
 from kagglerun.jobs.control import running_job
+from kagglerun.sweep.limits import checked_proposals
 from kagglerun.sweep.lock import locked_error, refuse_if_locked
 from kagglerun.sweep.objective import EXPERIMENT, Objective, load_objective
+from kagglerun.sweep.trials import read_trials
+from kagglerun.sweep.warm_start import keep_earlier_trials
 from kagglerun.workspace import StudyPaths, Workspace
 
 _SHOWN_DIFFERENCES = 4
@@ -93,6 +96,9 @@ def prepare_study(
     else:
         _check_same_study(before, spec)
     _refuse_if_worked_on(workspace, paths)
+    if before is None and spec.config.sweep.warm_start:
+        earlier = [_earlier_study(workspace, slug, named) for named in spec.config.sweep.warm_start]
+        keep_earlier_trials(paths, spec, [(read_spec(source), read_trials(source)) for source in earlier])
     if spec != before:
         write_text(paths.spec, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
     return paths, spec
@@ -115,6 +121,12 @@ def study_name(slug: str, name: str) -> str:
     """Name of a study: unique over competitions, and fit for a folder."""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "sweep"
     return readable if readable == slug or readable.startswith(f"{slug}-") else f"{slug}-{readable}"
+
+
+def _earlier_study(workspace: Workspace, slug: str, name: str) -> StudyPaths:
+    """A study that `sweep.warm_start` names, with or without the competition's slug before its name."""
+    paths = workspace.study(slug, name)
+    return paths if paths.spec.exists() else workspace.study(slug, study_name(slug, name))
 
 
 def read_spec(paths: StudyPaths) -> StudySpec:
@@ -153,7 +165,7 @@ def _resolved_spec(
         )
     parse_search(config)  # before the data is read: the user's typing errors first
     resolved = doer.resolve(workspace, config.model_copy(update={"competition": slug}))
-    parse_search(resolved)
+    resolved = checked_proposals(resolved)
     direction = doer.greater_is_better(workspace, resolved)
     return StudySpec(name=name, slug=slug, greater_is_better=direction, objective=objective, config=resolved)
 

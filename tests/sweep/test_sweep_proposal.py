@@ -2,32 +2,43 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kagglerun.config.load import with_values
-from kagglerun.config.search import Range, parse_search
-from kagglerun.sweep.proposal import propose
+from kagglerun.config.schema import Config
+from kagglerun.sweep.proposal import Proposer
+from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Failure, Trial, TrialState, is_wanted, told, trailing_failures
 from tests.sweep.conftest import toy_config
 from tests.sweep.toy import score
 
 CONFIG = toy_config()
-PARAMETERS = parse_search(CONFIG)
 
 
-def play(n: int, lag: int, until: int | None = None) -> list[Trial]:
-    """The first n trials of the toy study, all complete (or those before `until`)."""
+def spec_of(config: Config = CONFIG, lag: int = 2, greater_is_better: bool = True) -> StudySpec:
+    """A study of the toy that needs no workspace."""
+    config = with_values(config, {"sweep.lag": lag})
+    return StudySpec(name="toy", slug="digits", greater_is_better=greater_is_better, objective="toy", config=config)
+
+
+def propose(trials: Sequence[Trial], config: Config = CONFIG, lag: int = 2) -> dict[str, Any]:
+    """What is proposed after these trials, by a proposer made for it."""
+    return Proposer(spec_of(config, lag)).propose(trials)
+
+
+def play(n: int, lag: int, config: Config = CONFIG) -> list[Trial]:
+    """The first n trials of a toy study, all complete."""
+    proposer = Proposer(spec_of(config, lag))
     trials: list[Trial] = []
     for number in range(n):
-        params = propose(CONFIG, PARAMETERS, trials, lag, True)
-        trial = Trial(number, params)
-        if until is None or number < until:
-            value = score(with_values(CONFIG, params))
-            trial = replace(trial, state=TrialState.COMPLETE, value=value, fold_scores=(value,), seconds=1.0)
-        trials.append(trial)
+        params = proposer.propose(trials)
+        value = score(with_values(config, params))
+        trials.append(Trial(number, params, TrialState.COMPLETE, value=value, fold_scores=(value,), seconds=1.0))
     return trials
 
 
@@ -44,14 +55,14 @@ def test_the_first_trial_is_the_base_config() -> None:
 
 def test_a_base_value_outside_the_search_space_is_replaced_by_a_proposal() -> None:
     config = with_values(CONFIG, {"optimizer.lr": 0.5, "training.batch_size": 65})
-    params = propose(config, PARAMETERS, [], 2, True)
+    params = propose([], config)
     assert 1e-5 <= params["optimizer.lr"] <= 1e-1
     assert params["training.batch_size"] % 16 == 0
 
 
 def test_choices_that_yaml_reads_as_text_are_recognised_in_the_base_config() -> None:
     config = toy_config(search={"optimizer.lr": ["1e-3", "3e-4"]})
-    assert propose(config, parse_search(config), [], 2, True) == {"optimizer.lr": "1e-3"}
+    assert propose([], config) == {"optimizer.lr": "1e-3"}
 
 
 def test_a_parameter_whose_condition_does_not_hold_is_not_proposed() -> None:
@@ -70,27 +81,23 @@ def test_proposals_stay_in_their_ranges_and_on_their_steps() -> None:
 
 def test_steps_that_do_not_reach_the_end_of_a_range_stop_before_it() -> None:
     config = toy_config(search={"training.epochs": {"low": 1, "high": 9, "step": 3}, "optimizer.lr": [0.1, 0.2]})
-    parameters = parse_search(config)
-    assert isinstance(parameters[0], Range)
-    seen = {
-        propose(config, parameters, [Trial(i, {}) for i in range(n)], 50, True)["training.epochs"] for n in range(40)
-    }
+    seen = {propose([Trial(i, {}) for i in range(n)], config, lag=50)["training.epochs"] for n in range(40)}
     assert seen == {1, 4, 7}
 
 
 def test_results_within_the_lag_do_not_change_a_proposal() -> None:
     trials = play(16, lag=3)
-    params = propose(CONFIG, PARAMETERS, trials, 3, True)
+    params = propose(trials, lag=3)
     unknown = [*trials[:14], Trial(14, trials[14].params), Trial(15, trials[15].params)]
     failed = [*trials[:14], replace(unknown[14], state=TrialState.FAIL, failure=Failure("E", "")), trials[15]]
-    assert propose(CONFIG, PARAMETERS, unknown, 3, True) == params
-    assert propose(CONFIG, PARAMETERS, failed, 3, True) == params
+    assert propose(unknown, lag=3) == params
+    assert propose(failed, lag=3) == params
 
 
 def test_results_before_the_lag_do_change_a_proposal() -> None:
     trials = play(16, lag=3)
     changed = [replace(trial, value=-(trial.value or 0)) for trial in trials]
-    assert propose(CONFIG, PARAMETERS, changed, 3, True) != propose(CONFIG, PARAMETERS, trials, 3, True)
+    assert propose(changed, lag=3) != propose(trials, lag=3)
 
 
 def test_a_proposal_is_the_same_in_every_process() -> None:
@@ -107,10 +114,10 @@ def test_a_proposal_is_the_same_in_every_process() -> None:
         assert there.stdout.strip() == here
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "qmc", "random"])
 def test_another_seed_gives_another_study(sampler: str) -> None:
     one, other = (
-        [propose(config, PARAMETERS, [Trial(0, {})] * n, 3, True) for n in (1, 2)]
+        [propose([Trial(0, {})] * n, config, lag=3) for n in (1, 2)]
         for config in (with_values(CONFIG, {"seed": seed, "sweep.sampler": sampler}) for seed in (1, 2))
     )
     assert one != other
