@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kagglerun.cli.console import out
+
+if TYPE_CHECKING:
+    from kagglerun.workspace import JobPaths, Workspace
 
 
 def resume(
@@ -19,17 +22,28 @@ def resume(
     """Go on with a job that was stopped or killed or failed, exactly where it was; finished trials are kept."""
     from kagglerun.cli.logs import exit_code, show_until_end
     from kagglerun.jobs.control import find_job, resumable_jobs
-    from kagglerun.jobs.launch import relaunch
     from kagglerun.workspace import Workspace
 
     workspace = Workspace.find()
     chosen = _chosen(job, everything, [info.job_id for info in resumable_jobs(workspace)])
     for name in chosen:
         paths = find_job(workspace, name)
-        relaunch(workspace, paths)
+        _start_again(workspace, paths)
         out.print(f"{paths.job_id} goes on; `kagglerun logs -f {paths.job_id}` follows it")
     if follow and len(chosen) == 1:
         raise typer.Exit(exit_code(show_until_end(paths, 1)))
+
+
+def _start_again(workspace: Workspace, paths: JobPaths) -> None:
+    """On the cluster that ran it last, or on this machine."""
+    from kagglerun.jobs.launch import relaunch
+
+    if not paths.cluster.is_file():
+        relaunch(workspace, paths)
+        return
+    from kagglerun.sweep.ray.submit import submit_again
+
+    submit_again(workspace, paths)
 
 
 def _chosen(job: str | None, everything: bool, resumable: list[str]) -> list[str]:

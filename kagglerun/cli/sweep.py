@@ -42,6 +42,13 @@ def sweep(
     ] = None,
     hours: Annotated[float | None, typer.Option(help="End after this many hours of work.")] = None,
     gpu_hours: Annotated[float | None, typer.Option(help="End after this many hours of GPUs.")] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Trials run on this Ray cluster: auto, HOST:6379 or ray://HOST:10001."),
+    ] = None,
+    ray_submit: Annotated[
+        bool, typer.Option("--ray-submit", help="The whole sweep runs on the cluster, as a Ray job; --ray says which.")
+    ] = False,
     new: Annotated[bool, typer.Option("--new", help="Begin another study even if one of this name exists.")] = False,
     objective: Annotated[
         str | None, typer.Option(hidden=True, help="What a trial does, as package.module:Class; for tests.")
@@ -52,9 +59,11 @@ def sweep(
     Starts a detached job, which survives logout and kill -9, and returns at once. The same command again goes
     on with the study; with a larger sweep.trials=N it adds trials. Ctrl-C, `kagglerun stop` and a power cut lose no
     finished trial. --until, --hours and --gpu-hours end it after the trials that fit; with more of them it goes on.
+    With --ray a cluster executes the trials; a node that is lost costs time and nothing else.
     """
     from kagglerun.config.load import load_config
     from kagglerun.sweep.budget import settle_until
+    from kagglerun.sweep.choose_workers import choose_ray
     from kagglerun.sweep.objective import EXPERIMENT
     from kagglerun.sweep.study import prepare_study
     from kagglerun.workspace import Workspace
@@ -66,10 +75,11 @@ def sweep(
     paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
     if _is_finished(paths, spec):
         return
-    if foreground:
+    choose_ray(paths, "auto" if ray_submit else ray)
+    if foreground and not ray_submit:
         _run_here(workspace, paths)
     else:
-        _launch(workspace, paths, spec, follow)
+        _launch(workspace, paths, spec, follow, (ray or "auto") if ray_submit else None)
 
 
 def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
@@ -86,19 +96,22 @@ def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
     return True
 
 
-def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool) -> None:
+def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool, cluster: str | None) -> None:
     from kagglerun.cli.logs import exit_code, show_until_end
-    from kagglerun.jobs.launch import launch
+    from kagglerun.jobs.launch import launch, new_job
     from kagglerun.sweep.study import coordinator_argv
 
-    job = launch(
-        workspace,
-        f"sweep-{spec.name}",
-        coordinator_argv(paths),
-        what=f"sweep {spec.name} ({spec.config.sweep.trials} trials)",
-        environment=_ENVIRONMENT,
-    )
-    out.print(f"started [bold]{job.job_id}[/], which goes on when you log out")
+    name, argv = f"sweep-{spec.name}", coordinator_argv(paths)
+    what = f"sweep {spec.name} ({spec.config.sweep.trials} trials)"
+    if cluster is None:
+        job = launch(workspace, name, argv, what=what, environment=_ENVIRONMENT)
+    else:
+        from kagglerun.sweep.ray.submit import submit
+
+        job = new_job(workspace, name, argv, what, ())
+        submit(workspace, job, cluster)
+    where = "goes on when you log out" if cluster is None else "runs on the cluster alone"
+    out.print(f"started [bold]{job.job_id}[/], which {where}")
     if follow:
         raise typer.Exit(exit_code(show_until_end(job, 1000)))
     out.print(f"  kagglerun logs -f {job.job_id}    follow it")

@@ -16,6 +16,8 @@ from typing import Any
 
 from kagglerun.errors import ConfigError, JobError
 from kagglerun.files import write_text
+from kagglerun.jobs.cluster import ask_to_end, read_cluster_job
+from kagglerun.jobs.gpus import JobGpu
 from kagglerun.jobs.process import is_alive
 from kagglerun.jobs.records import (
     JobProcess,
@@ -45,9 +47,12 @@ class JobInfo:
         created: when it was first started, in seconds since 1970.
         attempts: how often it was started.
         heartbeat_age: seconds since its last sign of life; None when it gave none.
+        eta_seconds: how long it will still take, as it last said; None where it does not know, or has ended.
+        gpus: those that it computes on.
         exit_code: of a job that ended with a word.
         error: why it failed.
         pid: process of the last attempt.
+        was_asked_to_stop: somebody asked it to end by `kagglerun stop`, not the machine by a shutdown.
     """
 
     job_id: str
@@ -59,9 +64,12 @@ class JobInfo:
     created: float
     attempts: int
     heartbeat_age: float | None
+    eta_seconds: float | None
+    gpus: tuple[JobGpu, ...]
     exit_code: int | None
     error: str | None
     pid: int | None
+    was_asked_to_stop: bool
 
 
 def job_info(paths: JobPaths) -> JobInfo:
@@ -69,20 +77,30 @@ def job_info(paths: JobPaths) -> JobInfo:
     spec, process, status = read_spec(paths), read_process(paths), read_status(paths)
     if status and process and status.attempt != process.attempt:
         status = None  # of an earlier attempt
+    state = _state(paths, spec.created, process, status)
     return JobInfo(
         job_id=paths.job_id,
         what=spec.what,
         argv=spec.argv,
-        state=_state(paths, spec.created, process, status),
+        state=state,
         progress=status.progress if status else "",
         numbers=status.numbers if status else {},
         created=spec.created,
         attempts=process.attempt if process else 0,
         heartbeat_age=max(0.0, time.time() - status.heartbeat) if status else None,
+        eta_seconds=_eta_seconds(status) if status and state.is_alive else None,
+        gpus=status.gpus if status and state.is_alive else (),
         exit_code=status.exit_code if status else None,
         error=status.error if status else None,
         pid=process.pid if process else None,
+        was_asked_to_stop=paths.stop.exists(),
     )
+
+
+def _eta_seconds(status: JobStatus) -> float | None:
+    """What was left when it last said so, less the time since."""
+    left = status.numbers.get("eta_seconds")
+    return None if left is None else max(0.0, float(left) - max(0.0, time.time() - status.heartbeat))
 
 
 def list_jobs(workspace: Workspace) -> list[JobInfo]:
@@ -151,13 +169,16 @@ def stop_job(paths: JobPaths, *, now: bool = False, seconds: float = STOP_SECOND
     job, process = job_info(paths), read_process(paths)
     if not job.state.is_alive or process is None:
         return job
-    if process.host != socket.gethostname():
+    if (cluster := read_cluster_job(paths)) is not None:
+        ask_to_end(paths, cluster, now)
+    elif process.host != socket.gethostname():
         raise JobError(f"the job {job.job_id} runs on {process.host}", hint=f"run `kagglerun stop` on {process.host}")
-    write_text(paths.stop, "")
-    with contextlib.suppress(ProcessLookupError):
-        _send(process, now)
+    else:
+        write_text(paths.stop, "")
+        with contextlib.suppress(ProcessLookupError):
+            _send(process, now)
     deadline = time.monotonic() + seconds
-    while is_alive(process.pid, process.identity):
+    while job_info(paths).state.is_alive if cluster else is_alive(process.pid, process.identity):
         if time.monotonic() > deadline:
             raise JobError(f"the job {job.job_id} has not ended in time", hint=f"kagglerun stop {job.job_id} --now")
         time.sleep(_POLL_SECONDS)

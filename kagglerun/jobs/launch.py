@@ -41,11 +41,16 @@ def launch(
     Raises:
         JobError: it died before it could write its pid; the message ends with its log.
     """
+    paths = new_job(workspace, name, argv, what, environment)
+    _start(workspace, paths, read_spec(paths))
+    return paths
+
+
+def new_job(workspace: Workspace, name: str, argv: Sequence[str], what: str, environment: Sequence[str]) -> JobPaths:
+    """The folder of a job that somebody else starts; see `launch`."""
     paths = _new_folder(workspace, name)
     needed = tuple(variable for variable in environment if variable in os.environ)
-    spec = JobSpec(("-m", *argv), ".", needed, what, time.time())
-    write_spec(paths, spec)
-    _start(workspace, paths, spec)
+    write_spec(paths, JobSpec(("-m", *argv), ".", needed, what, time.time()))
     return paths
 
 
