@@ -30,7 +30,7 @@ _COLUMNS = {
     "age": 0,
 }
 """Column to the width of terminal from which on it is shown."""
-_STYLES = {"FINISHED": "green", "RUNNING": "cyan", "FAILED": "red", "KILLED": "yellow"}
+_STYLES = {"FINISHED": "green", "RUNNING": "cyan", "PRUNED": "dim", "FAILED": "red", "KILLED": "yellow"}
 
 
 def runs(
@@ -42,7 +42,8 @@ def runs(
 ) -> None:
     """List the runs, the best first. Only runs with the same data, folds and metric stand in one table.
 
-    The best is marked with a star: `kagglerun submit best` sends that one.
+    The best is marked with a star: `kagglerun submit best` sends that one. A pruned run is a trial that was stopped
+    before it had all its folds; it has no score and is never the best.
     """
     from kagglerun.competition_ref import CompetitionRef
     from kagglerun.experiment.runs import list_runs
@@ -138,7 +139,7 @@ def _rank(run: RunSummary) -> tuple[bool, float]:
 
 def _cells(run: RunSummary, best: str | None) -> dict[str, str]:
     style = _STYLES.get(run.state, "")
-    spread = statistics.pstdev(run.fold_scores) if len(run.fold_scores) > 1 else None
+    spread = statistics.pstdev(run.fold_scores) if run.state == "FINISHED" and len(run.fold_scores) > 1 else None
     return {
         "": "★" if run.run_id == best else "",
         "run": escape(run.run_id),

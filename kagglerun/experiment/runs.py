@@ -19,16 +19,17 @@ class RunSummary:
     Attributes:
         run_id: its id.
         slug: its competition.
-        state: RUNNING, FINISHED, FAILED or KILLED.
+        state: RUNNING, FINISHED, PRUNED, FAILED or KILLED.
         metric: name of the metric; None before the run is finished.
         greater_is_better: direction of the metric.
         score: the metric over the out-of-fold predictions.
-        fold_scores: the metric of each fold.
+        fold_scores: the metric of each fold; of a pruned run, of those that it has.
         model: model kind and, for images, the model's name.
         study: the study it is a trial of, or None.
         started: ISO 8601, UTC.
         seconds: time over all folds.
         error: why it failed.
+        stopped: why it was stopped early, when pruned.
         public_score: the last score that came back from the competition.
         fingerprint: see `experiment.fingerprint`; empty before the data was read.
     """
@@ -45,6 +46,7 @@ class RunSummary:
     started: str | None
     seconds: float | None
     error: str | None
+    stopped: str | None
     public_score: float | None
     fingerprint: dict[str, str]
 
@@ -63,6 +65,7 @@ def list_runs(workspace: Workspace, slug: str | None = None) -> list[RunSummary]
 def summarise(run: RunPaths) -> RunSummary:
     """Read one run's small files; what is not written yet is None."""
     metrics, status = _optional(run, "metrics"), _optional(run, "status")
+    pruned = _optional(run, "pruned") if status.get("state") == "PRUNED" else {}
     return RunSummary(
         run_id=run.run_id,
         slug=run.slug,
@@ -70,12 +73,13 @@ def summarise(run: RunPaths) -> RunSummary:
         metric=metrics.get("metric"),
         greater_is_better=metrics.get("greater_is_better"),
         score=metrics.get("score"),
-        fold_scores=tuple(metrics.get("fold_scores", ())),
+        fold_scores=tuple((metrics or pruned).get("fold_scores", ())),
         model=_model_text(run),
         study=status.get("study"),
         started=status.get("started"),
-        seconds=metrics.get("seconds"),
+        seconds=(metrics or pruned).get("seconds"),
         error=status.get("error"),
+        stopped=pruned.get("reason"),
         public_score=_public_score(run),
         fingerprint=_optional(run, "fingerprint"),
     )
