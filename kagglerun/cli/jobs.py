@@ -11,6 +11,7 @@ from kagglerun.cli.console import out
 
 if TYPE_CHECKING:
     from kagglerun.jobs.control import JobInfo
+    from kagglerun.jobs.gpus import JobGpu
 
 _WIDTH_FOR_ALL = 120
 _STYLES = {
@@ -29,7 +30,9 @@ def jobs(
 ) -> None:
     """List the jobs of this workspace, the newest first: what they do, how they stand, how far they are.
 
-    The state is read from the job's files and the process table, so it is right after a kill -9 or a reboot too.
+    Of jobs that run also the GPUs they compute on with the memory they hold, the time that is left, and the time
+    since their last sign of life. A job that lives, but has given none for a minute, is called stale. The state is
+    read from the job's files and the process table, so it is right after a kill -9 or a reboot too.
     A job that was stopped, killed or failed goes on with `kagglerun resume JOB`.
     """
     from kagglerun.jobs.control import list_jobs
@@ -55,30 +58,51 @@ def _print_table(found: list[JobInfo]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    columns = ["job", "what", "state", "progress", "started", "heartbeat"]
-    if out.width < _WIDTH_FOR_ALL:
-        columns.remove("what")  # the id says nearly the same
+    rows = [_cells(job) for job in found]
+    # The id says nearly the same as `what`; a machine without GPUs has no column for them.
+    left_out = {"what"} if out.width < _WIDTH_FOR_ALL else set()
+    columns = [name for name in rows[0] if name not in left_out and any(row[name] for row in rows)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, no_wrap=name not in ("what", "progress"))
-    for job in found:
+    for job, row in zip(found, rows, strict=True):
         style = _STYLES[job.state]
-        cells = {
-            "job": escape(job.job_id),
-            "what": escape(job.what),
-            "state": f"[{style}]{job.state}[/]" if style else str(job.state),
-            "progress": escape(job.error or job.progress),
-            "started": time.strftime("%m-%d %H:%M", time.localtime(job.created)),
-            "heartbeat": _heartbeat(job),
-        }
-        table.add_row(*(cells[name] for name in columns))
+        shown = {name: escape(text) or "-" for name, text in row.items()}
+        shown["state"] = f"[{style}]{job.state}[/]" if style else str(job.state)
+        table.add_row(*(shown[name] for name in columns))
     out.print(table, soft_wrap=False)
+
+
+def _cells(job: JobInfo) -> dict[str, str]:
+    """Column to text; empty where there is nothing to say."""
+    return {
+        "job": job.job_id,
+        "what": one_line(job.what),
+        "state": str(job.state),
+        "progress": one_line(job.error or job.progress) or "-",
+        "GPU": "  ".join(_gpu(gpu) for gpu in job.gpus),
+        "left": "" if job.eta_seconds is None else duration(job.eta_seconds),
+        "started": time.strftime("%m-%d %H:%M", time.localtime(job.created)),
+        "heartbeat": _heartbeat(job) or "-",
+    }
+
+
+def one_line(text: str) -> str:
+    """A text with its line ends as spaces: names of folders may hold some."""
+    return " ".join(text.split())
+
+
+def _gpu(gpu: JobGpu) -> str:
+    """`0: 3.1 GB 87 %`."""
+    memory = "" if gpu.memory_bytes is None else f" {gpu.memory_bytes / 1e9:.1f} GB"
+    busy = "" if gpu.utilisation is None else f" {gpu.utilisation:.0%}".replace("%", " %")
+    return f"{gpu.index}:{memory}{busy}".rstrip(":")
 
 
 def _heartbeat(job: JobInfo) -> str:
     """Age of the last sign of life of a job that runs."""
     if not job.state.is_alive or job.heartbeat_age is None:
-        return "-"
+        return ""
     return duration(job.heartbeat_age) + " ago"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from kagglerun.errors import JobError
 from kagglerun.files import read_json, write_json
+from kagglerun.jobs.gpus import JobGpu
 from kagglerun.workspace import JobPaths
 
 
@@ -87,6 +88,7 @@ class JobStatus:
         numbers: the same for programs, e.g. trials_done, trials, best, eta_seconds.
         exit_code: set once the job has ended.
         error: the reason of a failure in one line.
+        gpus: those that its processes compute on.
     """
 
     state: JobState
@@ -96,6 +98,7 @@ class JobStatus:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
     error: str | None = None
+    gpus: tuple[JobGpu, ...] = ()
 
 
 def write_spec(paths: JobPaths, spec: JobSpec) -> None:
@@ -140,7 +143,10 @@ def write_status(paths: JobPaths, status: JobStatus, durable: bool) -> None:
 def read_status(paths: JobPaths) -> JobStatus | None:
     """Read status.json; None when the job has not said anything yet."""
     values = _read(paths, paths.status.name)
-    return None if values is None else JobStatus(**{**values, "state": JobState(values["state"])})
+    if values is None:
+        return None
+    gpus = tuple(JobGpu(**gpu) for gpu in values.pop("gpus", ()))
+    return JobStatus(**{**values, "state": JobState(values["state"]), "gpus": gpus})
 
 
 def _read(paths: JobPaths, name: str) -> dict[str, Any] | None:

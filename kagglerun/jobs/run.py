@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Protocol
 
 from kagglerun.errors import DiskFull, JobError, KagglerunError
 from kagglerun.jobs.companion import Companion
+from kagglerun.jobs.gpus import GpuWatch
 from kagglerun.jobs.notify import Event, notify, this_process_is, wait_until_told
 from kagglerun.jobs.process import identity
 from kagglerun.jobs.records import (
@@ -66,6 +67,7 @@ class JobReporter:
         self._paths = paths
         self._attempt = attempt
         self._companion = Companion(paths)
+        self._gpus = GpuWatch(os.getpid())
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._text = ""
@@ -129,6 +131,7 @@ class JobReporter:
 
     def finish(self, state: JobState, exit_code: int, error: str | None = None) -> None:
         """Say the last word. On a full disk the log alone has it, and the job counts as killed."""
+        self._gpus.stop()
         self._companion.flush()  # whoever reads that it has ended finds all of its log
         problem: Exception | None = None
         with self._lock:
@@ -144,6 +147,7 @@ class JobReporter:
     def start(self) -> None:
         """Have the log written by the process beside this one, and beat from another thread until the last word."""
         self._companion.start()
+        self._gpus.start()
         self.beat()
         threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True).start()
 
@@ -157,7 +161,8 @@ class JobReporter:
                 self.beat()
 
     def _write(self, state: JobState, durable: bool, exit_code: int | None = None, error: str | None = None) -> None:
-        status = JobStatus(state, self._attempt, time.time(), self._text, self._numbers, exit_code, error)
+        gpus = self._gpus.found if state is JobState.RUNNING else ()
+        status = JobStatus(state, self._attempt, time.time(), self._text, self._numbers, exit_code, error, gpus)
         write_status(self._paths, status, durable)
 
 

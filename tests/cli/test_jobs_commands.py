@@ -126,7 +126,7 @@ def test_sweep_returns_at_once_and_says_how_to_follow(
     assert "started sweep-digits-toy-" in said
     assert all(f"kagglerun {command}" in said for command in ("logs -f", "jobs", "stop", "resume"))
     assert run(["logs", "-f"]) == 0
-    assert "3 trials complete; best" in capsys.readouterr().out
+    assert "3 trials done; best" in capsys.readouterr().out
     assert run(toy) == 0
     assert "the study digits-toy has its 3 trials" in capsys.readouterr().out
 
@@ -146,7 +146,7 @@ def test_sweep_follow_ends_with_the_code_of_the_job(
     workspace: Workspace, toy: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*toy, "--follow"]) == 0
-    assert "3 trials complete" in capsys.readouterr().out
+    assert "3 trials done" in capsys.readouterr().out
     failing = ["hooks.fail_at=[0,1]", "sweep.max_failures=2", "name=failing"]
     assert run([*toy, "--follow", *failing]) == 1
 
@@ -155,7 +155,7 @@ def test_sweep_in_the_foreground_starts_no_job(
     workspace: Workspace, toy: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*toy, "-F"]) == 0
-    assert "3 trials complete" in capsys.readouterr().out
+    assert "3 trials done" in capsys.readouterr().out
     assert list(workspace.all_jobs()) == []
 
 
@@ -168,7 +168,7 @@ def test_ctrl_c_in_the_foreground_saves_and_the_same_command_goes_on(workspace: 
         _, said = process.communicate()
     assert (process.returncode, "the same command goes on" in said) == (130, True)
     again = subprocess.run(slow, capture_output=True, text=True, check=True)
-    assert "3 trials complete" in again.stdout
+    assert "3 trials done" in again.stdout
 
 
 @pytest.mark.parametrize(
