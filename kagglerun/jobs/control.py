@@ -140,6 +140,19 @@ def running_job(workspace: Workspace, argv: Sequence[str]) -> JobInfo | None:
     return next((job for job in list_jobs(workspace) if job.argv[1:] == tuple(argv) and job.state.is_alive), None)
 
 
+def interrupted_jobs(workspace: Workspace) -> list[JobInfo]:
+    """Those of `resumable_jobs` that the end of this machine, or kill -9, ended: neither their user nor an error."""
+    states = (JobState.KILLED, JobState.STOPPED)
+    found = [job for job in resumable_jobs(workspace) if job.state in states and not job.was_asked_to_stop]
+    return [job for job in found if _ran_here(workspace.job(job.job_id))]
+
+
+def _ran_here(paths: JobPaths) -> bool:
+    """Whether this machine is where the job was last; one that never began counts."""
+    process = read_process(paths)
+    return process is None or process.host == socket.gethostname()
+
+
 def resumable_jobs(workspace: Workspace) -> list[JobInfo]:
     """Jobs that did not finish and are not under way, oldest first; of several with the same argv the newest."""
     newest: dict[tuple[str, ...], JobInfo] = {}

@@ -104,6 +104,45 @@ def test_stop_and_resume(workspace: Workspace, capsys: pytest.CaptureFixture[str
     assert "no job waits" in capsys.readouterr().out
 
 
+def test_resume_all_goes_on_with_the_others_where_one_cannot(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "x")
+    needy = launch(workspace, "needy", ["tasks", "fail"], what="needy", environment=["SOME_TOKEN"])
+    other = start(workspace, "crash")
+    wait_until(lambda: not job_info(needy).state.is_alive and not job_info(other).state.is_alive)
+    monkeypatch.delenv("SOME_TOKEN")
+    assert run(["resume", "--all"]) == 1
+    said = capsys.readouterr()
+    assert f"{needy.job_id} does not go on" in said.err and "export SOME_TOKEN=..." in said.err
+    assert f"{other.job_id} goes on" in said.out
+    wait_until(lambda: job_info(other).attempts == 2 and not job_info(other).state.is_alive)
+
+
+def test_after_a_reboot_goes_on_what_nobody_stopped_and_what_did_not_fail(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed, stopped = start(workspace, "fail"), start(workspace, "count", "601")
+    killed, shut_down = start(workspace, "count", "602"), start(workspace, "count", "603")
+    assert run(["stop", "--now", stopped.job_id]) == 0
+    os.kill(job_info(killed).pid or 0, signal.SIGKILL)
+    os.kill(job_info(shut_down).pid or 0, signal.SIGTERM)
+    wait_until(lambda: not any(job_info(job).state.is_alive for job in (failed, stopped, killed, shut_down)))
+    capsys.readouterr()
+    assert run(["resume", "--interrupted"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [killed.job_id, shut_down.job_id]
+    for job in (killed, shut_down):
+        assert run(["stop", "--now", job.job_id]) == 0
+
+
+def test_what_systemd_and_cron_need_is_printed(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["resume", "--print-systemd"]) == 0
+    unit = capsys.readouterr().out
+    assert f'"--workspace" "{workspace.root}" "resume" "--interrupted"\n' in unit and unit.endswith("default.target\n")
+    assert run(["resume", "--print-cron"]) == 0
+    assert capsys.readouterr().out.startswith("@reboot ")
+
+
 def test_resume_follow_ends_with_the_code_of_the_job(workspace: Workspace) -> None:
     job = start(workspace, "fail")
     wait_until(lambda: not job_info(job).state.is_alive)
