@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from kagglerun.config.load import parse_config, save_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError
-from kagglerun.experiment.predictions import read_predictions
-from kagglerun.experiment.prepare import Prepared, resolve_config
+from kagglerun.experiment.prepare import resolve_config
 from kagglerun.experiment.pruned import PrunedRun, RunPruned, read_pruned
+from kagglerun.experiment.rerun.nursery import Nursery
 from kagglerun.experiment.run import RunStopped, run_experiment
 from kagglerun.experiment.runs import list_runs
 from kagglerun.files import read_json
@@ -25,7 +20,9 @@ from kagglerun.submission.select import select_best
 from kagglerun.submission.send import file_of_run
 from kagglerun.tracking import was_killed
 from kagglerun.tracking.journal import End, Journal, Tags
-from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
+from kagglerun.workspace import CompetitionPaths, Workspace
+from tests.experiment import judged
+from tests.experiment.judged import Judge
 
 
 @pytest.fixture(autouse=True)
@@ -47,30 +44,6 @@ def make_config(workspace: Workspace, kind: str = "neural", **training: object) 
         "training": {"epochs": 4, "batch_size": 16, "cpu_threads": 1, "device": "cpu", **training},
     }
     return resolve_config(workspace, parse_config(values, "test"))
-
-
-class Judge:
-    """Stops after an epoch of the first fold, or after so many folds."""
-
-    def __init__(self, epoch: int | None = None, folds: int | None = None) -> None:
-        self._epoch, self._folds = epoch, folds
-        self.asked: list[str] = []
-
-    @property
-    def watches_epochs(self) -> bool:
-        return self._epoch is not None
-
-    def after_epoch(self, epoch: int, score: float) -> str | None:
-        self.asked.append(f"epoch {epoch}")
-        return f"epoch {epoch}" if epoch == self._epoch else None
-
-    def after_fold(
-        self, prepared: Prepared, paths: RunPaths, folds: Sequence[int], scores: Sequence[float]
-    ) -> str | None:
-        self.asked.append(f"fold {folds[-1]}")
-        for fold in folds:
-            assert len(read_predictions(paths.fold(fold).oof).values) == len(prepared.fold_rows(fold)[1])
-        return f"{len(scores)} folds" if len(folds) == self._folds else None
 
 
 class Watcher:
@@ -221,52 +194,25 @@ def test_a_team_of_processes_is_stopped_as_one_process_is(workspace: Workspace, 
     assert psutil.Process().children() == before
 
 
-KILLED_PROGRAM = """
-import os, signal, sys
-from pathlib import Path
-import kagglerun.experiment.pruned as pruned_module
-import kagglerun.experiment.run as run_module
-from kagglerun.config.load import load_config
-from kagglerun.workspace import Workspace
-from tests.experiment.test_pruned_runs import Judge
-
-config, run_id, owner, name, when = sys.argv[1:6]
-module = {"pruned": pruned_module, "run": run_module}[owner]
-original = getattr(module, name)
-
-def trapped(*arguments, **named):
-    if when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    original(*arguments, **named)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-setattr(module, name, trapped)
-run_module.run_experiment(Workspace.find(), load_config(Path(config)), run_id, judge=Judge(folds=1))
-"""
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery(modules=("tests.experiment.judged", "kagglerun.models.tabular_neural")) as born:
+        yield born
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "when"),
-    [
-        ("pruned", "write_json", "before"),
-        ("pruned", "write_json", "after"),
-        ("run", "put_away", "after"),
-    ],
-)
+@pytest.mark.parametrize("trap", judged.TRAPS)
 def test_killed_between_the_decision_and_its_end_it_is_the_same_run(
-    workspace: Workspace, competition: CompetitionPaths, tmp_path: Path, owner: str, name: str, when: str
+    workspace: Workspace, competition: CompetitionPaths, nursery: Nursery, trap: str
 ) -> None:
-    config = make_config(workspace, "boosting")
-    save_config(tmp_path / "config.yaml", config)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    arguments = [str(tmp_path / "config.yaml"), "killed", owner, name, when]
-    killed = subprocess.run([sys.executable, "-c", KILLED_PROGRAM, *arguments], env=environment, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    config = make_config(workspace)
+    save_config(workspace.sweeps / "judged.yaml", config)
+    child = nursery.start("tests.experiment.judged:attempt", [str(workspace.root), "killed", trap])
+    assert child.wait(120) == -signal.SIGKILL
     run = workspace.run("made", "killed")
     decided = read_pruned(run)
-    assert (decided is None) == (when == "before")
+    assert (decided is None) == (trap == "before the decision is written")
     end = pruned(workspace, config, "killed", Judge(folds=1))
     assert decided in (None, end)
-    assert without_time(end) == without_time(pruned(workspace, config, "whole", Judge(folds=1)))
-    assert json.loads(run.status.read_text())["state"] == "PRUNED"
+    assert (end.reason, len(end.fold_scores), len(end.curve)) == ("1 folds", 1, 4)
+    assert read_json(run.status)["state"] == "PRUNED"
     assert Journal(run.journal).state() == "KILLED"
