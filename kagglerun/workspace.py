@@ -143,6 +143,11 @@ class Workspace:
         """The files of a study."""
         return StudyPaths(self.studies / slug / name)
 
+    def all_studies(self) -> Iterator[StudyPaths]:
+        """Every study that has begun, by competition and name."""
+        for spec in sorted(self.studies.glob("*/*/spec.yaml")):
+            yield StudyPaths(spec.parent)
+
     def all_runs(self, slug: str | None = None) -> Iterator[RunPaths]:
         """Every run that has a frozen config, by competition and run id."""
         for config in sorted(self.runs.glob(f"{slug or '*'}/*/config.yaml")):

@@ -32,6 +32,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "kagglesdk": ("kaggle_api/",),
     "mlflow": ("tracking/mlflow_store.py",),
     "optuna": ("sweep/",),
+    "optuna_dashboard": ("sweep/review/dashboard.py",),
     "ray": ("sweep/ray/",),
     "timm": ("models/image.py", "models/transfer.py"),
     "lightgbm": ("models/tabular_boosting.py",),

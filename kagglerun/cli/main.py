@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from kagglerun import __version__
 from kagglerun.cli import (
+    dashboard,
     doctor,
     fetch,
     init,
@@ -30,6 +31,7 @@ from kagglerun.cli import (
     runs,
     show,
     stop,
+    study,
     submissions,
     submit,
     sweep,
@@ -88,10 +90,12 @@ def _add_commands() -> None:
     app.command()(logs.logs)
     app.command()(stop.stop)
     app.command()(resume.resume)
+    app.command()(study.study)
     app.command()(runs.runs)
     app.command()(show.show)
     app.command()(reproduce.reproduce)
     app.command()(ui.ui)
+    app.command()(dashboard.dashboard)
     app.add_typer(track.track)
     app.command()(submit.submit)
     app.command()(submissions.submissions)

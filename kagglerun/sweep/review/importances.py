@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState
@@ -31,24 +30,13 @@ def parameter_importances(spec: StudySpec, trials: Sequence[Trial]) -> dict[str,
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     if len(complete) < _LEAST_TRIALS or len({trial.value for trial in complete}) == 1:
         return {}
-    import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
-    from kagglerun.sweep.proposal import frozen_trial
+    from kagglerun.sweep.review.optuna_copy import optuna_study
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize" if spec.greater_is_better else "minimize")
-    parameters = spec.parameters
-    study.add_trials([_with_score_alone(frozen_trial(parameters, trial, finished=True), trial) for trial in complete])
+    study = optuna_study(spec, complete)
     top = min(0.5, max(_TOP_SHARE, _LEAST_TOP / len(complete)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # experimental, and equal shares where nothing separates the trials
         found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=top))
     return {str(key): float(share) for key, share in found.items()}
-
-
-def _with_score_alone(frozen: Any, trial: Trial) -> Any:
-    """The trial with its score as its only value: what a parameter does for the seconds is not asked here."""
-    import optuna
-
-    return optuna.trial.create_trial(value=trial.value, params=frozen.params, distributions=frozen.distributions)
