@@ -84,9 +84,10 @@ lock: $(READY) ## resolve the newest versions again into kagglerun/environment/r
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o $(LOCK)
 	@! grep -n '://\|@ file\|^-' $(LOCK)
 
-system: ## Debian's packages that some tests need (as root): Chromium for MLflow's page, libarchive for 7z
+system: ## Debian's packages that some tests need (as root): Chromium for MLflow's page, libarchive for 7z, PostgreSQL
 	apt-get update -q
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium chromium-driver libarchive-tools
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+	  chromium chromium-driver libarchive-tools postgresql
 
 clean: ## remove demo/, build/, dist/ and caches; .venv, runs and data stay
 	@test ! -d $(DEMO)/.kagglerun || $(BIN)/kagglerun -w $(DEMO) practice stop >/dev/null 2>&1 || true

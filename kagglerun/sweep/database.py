@@ -3,8 +3,8 @@
 KAGGLERUN_STUDIES_URL or `studies_uri` in .kagglerun/settings.yaml names a PostgreSQL. Its password belongs in that
 variable, in PGPASSWORD or in ~/.pgpass; it is written nowhere.
 
-Two coordinators of one study, on two machines, would write over one another. So every connection to a PostgreSQL
-holds the study's advisory lock, or is not made. The server drops the lock with the connection.
+Two coordinators of one study, on two machines, would write over one another. So who writes it to a PostgreSQL holds
+the study's advisory lock there, by a connection of its own: the server drops the lock with the connection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
 from kagglerun.config.settings import load_settings
 from kagglerun.errors import ConfigError, JobError
@@ -73,6 +73,12 @@ class SqliteFile:
         """Optuna's storage."""
         return open_storage(self._path)
 
+    def hold(self) -> None:
+        """Nothing: the lock of the study's folder is enough."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
 
 class Postgres:
     """A team's database, for one study.
@@ -93,32 +99,48 @@ class Postgres:
         self.label = f"PostgreSQL at {place}"
         self._info = info
         self._study = study
+        self._holder: Any = None
 
     def open(self) -> Any:
-        """Optuna's storage over one connection, which holds the study's lock; likewise when it is made again.
-
-        Raises:
-            StudyTaken: another coordinator has the study.
-        """
+        """Optuna's storage."""
         _quiet()
         # The engine sees no address, so nothing that it says can hold the password.
-        options = {"creator": self._connect, "poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-        return optuna.storages.RDBStorage("postgresql+psycopg://", engine_kwargs=options)
+        return optuna.storages.RDBStorage("postgresql+psycopg://", engine_kwargs={"creator": self._connect})
 
-    def _connect(self) -> Any:
+    def hold(self) -> None:
+        """Take the study's lock, or make sure that it is still held.
+
+        Raises:
+            StudyTaken: another coordinator has it.
+            psycopg.Error: the connection that held it is lost, or none can be made.
+        """
+        if self._holder is not None:
+            self._holder.execute("SELECT 1")
+            return
+        holder = self._connect(autocommit=True)
+        try:
+            self._lock(holder)
+        except BaseException:
+            holder.close()
+            raise
+        self._holder = holder
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+
+    def _connect(self, autocommit: bool = False) -> Any:
         import psycopg
 
         name = f"kagglerun {socket.gethostname()}:{os.getpid()}"
         defaults = {"connect_timeout": _CONNECT_SECONDS, "application_name": name[:63], "tcp_user_timeout": 30_000}
-        connection = psycopg.connect(**{**defaults, **self._info})
-        try:
-            for setting, value in _SETTINGS.items():
-                connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
-            self._lock(connection)
+        connection = psycopg.connect(**{**defaults, **self._info}, autocommit=autocommit)
+        for setting, value in _SETTINGS.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (setting, value))
+        if not autocommit:
             connection.commit()
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _lock(self, connection: Any) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 import optuna
 
 from kagglerun.sweep.database import Postgres, SqliteFile, StudyTaken, studies_database
-from kagglerun.sweep.proposal import direction, frozen_trial
+from kagglerun.sweep.distributions import frozen_trial
+from kagglerun.sweep.objectives import directions, objective_values
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, study_id
 from kagglerun.workspace import StudyPaths, Workspace
@@ -192,18 +193,19 @@ class _Copy:
         Raises:
             StudyTaken: somebody else has the study there.
         """
-        storage = self._database.open()
         try:
-            self._found = self._find(storage)
+            self._database.hold()
+            self._storage = self._database.open()
+            self._found = self._find()
         except BaseException:
-            storage.engine.dispose()
+            self.close()
             raise
-        self._storage = storage
 
     def advance(self, told: Sequence[Trial]) -> None:
         """Write the trials that are missing; after `connect` those that are there are looked at first."""
         if self._storage is None:
             self.connect()
+        self._database.hold()
         if self._study is None:
             self._study = self._continued(list(told))
         while self.n_written < len(told):
@@ -215,14 +217,15 @@ class _Copy:
         if self._storage is not None:
             self._storage.engine.dispose()
         self._storage = self._study = self._found = None
+        self._database.release()
 
-    def _find(self, storage: Any) -> Any:
+    def _find(self) -> Any:
         """The study as Optuna has it; None where it has none.
 
         Raises:
             StudyTaken: one of this name belongs to another workspace.
         """
-        named = [study for study in storage.get_all_studies() if study.study_name == _name(self._spec)]
+        named = [study for study in self._storage.get_all_studies() if study.study_name == _name(self._spec)]
         if named and self._database.is_shared and named[0].user_attrs.get(_OWNER) != self._owner:
             raise StudyTaken(
                 f"the study {_name(self._spec)} in {self._database.label} belongs to another workspace",
@@ -246,16 +249,16 @@ class _Copy:
         return _content(present) == _content(self._template(trial))
 
     def _begun(self) -> int:
-        towards = optuna.study.StudyDirection[direction(self._spec.greater_is_better).upper()]
-        study = self._storage.create_new_study([towards], _name(self._spec))
+        words = directions(self._spec.config.sweep.objectives, self._spec.greater_is_better)
+        towards = [optuna.study.StudyDirection[word.upper()] for word in words]
+        study = self._storage.create_new_study(towards, _name(self._spec))
         self._storage.set_study_user_attr(study, _OWNER, self._owner)
         return int(study)
 
     def _template(self, trial: Trial) -> Any:
         """The trial as Optuna keeps it, with its folds, its times, its run, and why it ended early."""
-        template = frozen_trial(self._parameters, trial, finished=True)
-        scores = enumerate(trial.fold_scores)
-        template.intermediate_values = {fold: score for fold, score in scores if score is not None}
+        values = None if trial.value is None else objective_values(trial, self._spec.config.sweep.objectives)
+        template = frozen_trial(self._parameters, trial, trial.state, values)
         for key, value in self._attributes(trial).items():
             if value is not None:
                 template.set_user_attr(key, value)
@@ -266,7 +269,12 @@ class _Copy:
     def _attributes(self, trial: Trial) -> dict[str, Any]:
         failure = f"{trial.failure.kind}: {trial.failure.message}" if trial.failure else None
         reason = (trial.stopped or failure or "")[:_LONGEST_REASON]
-        return {"run": self._spec.run_id(trial.number), "seconds": trial.seconds, "reason": reason or None}
+        return {
+            "run": self._spec.run_id(trial.number),
+            "seconds": trial.seconds,
+            "fold_scores": list(trial.fold_scores) or None,
+            "reason": reason or None,
+        }
 
 
 def _name(spec: StudySpec) -> str:
