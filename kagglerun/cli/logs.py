@@ -58,6 +58,14 @@ def show_until_end(paths: JobPaths, lines: int) -> JobInfo:
     return info
 
 
+def say_started(paths: JobPaths) -> None:
+    """Say what the new job is called, and what can be done with it."""
+    out.print(f"started [bold]{paths.job_id}[/], which goes on when you log out")
+    out.print(f"  kagglerun logs -f {paths.job_id}    follow it", markup=False)
+    out.print("  kagglerun jobs    how all jobs stand")
+    out.print(f"  kagglerun stop {paths.job_id}    end it; `kagglerun resume` goes on", markup=False)
+
+
 def exit_code(info: JobInfo) -> int:
     """The exit code of a command that followed the job: the job's own, 1 for one that died without a word."""
     return 1 if info.exit_code is None else info.exit_code

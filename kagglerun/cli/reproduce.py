@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kagglerun.cli.console import err, out
-from kagglerun.workspace import Workspace
+from kagglerun.workspace import RunPaths, Workspace
 
 if TYPE_CHECKING:
     from kagglerun.experiment.rerun.reproduce import Reproduction
-
-_PARTS = {"history": "curves", "weights": "weights", "oof": "OOF predictions", "test": "test predictions"}
 
 
 def reproduce(
@@ -23,18 +21,24 @@ def reproduce(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the rerun's folder, to look into it.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="As a job, which goes on when you log out; its log says what came.")
+    ] = False,
 ) -> None:
     """Make a run again from its own folder and compare every bit: folds, curves, weights, OOF and test predictions.
 
     Prints `equal`, or the first place that differs, by how much, and what has changed since. Exit code 1 when it
     differs. Interrupted, the same command goes on.
     """
-    from kagglerun.experiment.rerun.reproduce import reproduce as make_again
-    from kagglerun.training.loop import Stopped
-
     workspace = Workspace.find()
     paths = workspace.find_run(run)
     chosen = _fold_numbers(folds)
+    if detach:
+        _launch(workspace, paths, chosen, keep, as_json)
+        return
+    from kagglerun.experiment.rerun.reproduce import reproduce as make_again
+    from kagglerun.training.loop import Stopped
+
     try:
         found = make_again(workspace, paths, chosen, keep=keep, observer=_Watcher())
     except (Stopped, KeyboardInterrupt):
@@ -43,6 +47,16 @@ def reproduce(
     _print_json(found) if as_json else _print(found)
     if not found.equal:
         raise typer.Exit(1)
+
+
+def _launch(workspace: Workspace, paths: RunPaths, folds: tuple[int, ...] | None, keep: bool, as_json: bool) -> None:
+    from kagglerun.cli.logs import say_started
+    from kagglerun.errors import ConfigError
+    from kagglerun.experiment.rerun.job import launch_rerun
+
+    if as_json:
+        raise ConfigError("--json is for this terminal, --detach leaves it: choose one", hint="kagglerun logs -f")
+    say_started(launch_rerun(workspace, paths, folds, keep))
 
 
 def _fold_numbers(text: str | None) -> tuple[int, ...] | None:
@@ -57,27 +71,11 @@ def _fold_numbers(text: str | None) -> tuple[int, ...] | None:
 
 
 def _print(found: Reproduction) -> None:
-    def show(text: str) -> None:
-        out.print(text, markup=False)
+    from kagglerun.experiment.rerun.report import EQUAL, NOT_EQUAL, report_lines
 
-    for fold in found.folds:
-        show(f"fold {fold.fold}: {'equal' if fold.equal else 'differs'}   {fold.compared}")
-    if found.equal:
-        out.print("[bold green]equal[/]")
-    else:
-        out.print("[bold red]not equal[/]")
-        show(f"first difference: {found.first}")
-        for part, largest in found.largest.items():
-            show(f"largest difference of the {_PARTS.get(part, part)}: {largest:.3g}")
-    for position, cause in enumerate(found.causes):
-        lead = "changed since, without effect" if found.equal else "likely cause" if position == 0 else "or"
-        show(f"{lead}: {cause}")
-    if not found.equal:
-        show(f"to be expected here: {found.expectation}")
-    for note in found.notes:
-        show(f"note: {note}")
-    if found.kept is not None:
-        show(f"the rerun is in {found.kept}")
+    styles = {EQUAL: "bold green", NOT_EQUAL: "bold red"}
+    for line in report_lines(found):
+        out.print(line, markup=False, style=styles.get(line))
 
 
 def _print_json(found: Reproduction) -> None:

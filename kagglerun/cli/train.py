@@ -35,11 +35,18 @@ def train(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="How many folds --folds-parallel trains at once.")
     ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="As a job, which goes on when you log out; returns at once.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="With --detach: follow the job until it ends; Ctrl-C leaves it running.")
+    ] = False,
 ) -> None:
     """Train one config over all folds: OOF score, test predictions, plots, MLflow.
 
     The config's `sweep` section is ignored. Ctrl-C saves a checkpoint; the same command with --run ID goes on, with
     the same result as without the stop. So does --folds-parallel: it changes the time, never the result.
+    With --detach it is a job: `kagglerun jobs`, `logs`, `stop` and `resume` work on it.
     """
     from kagglerun.config.load import load_config
     from kagglerun.experiment.run import RunStopped, new_run_id, resolve_config, run_experiment
@@ -53,6 +60,9 @@ def train(
     count = _processes(resolved, folds_parallel or processes is not None, processes)
     run_id = run or new_run_id(resolved)
     out.print(_first_line(run_id, resolved, count), markup=False)
+    if detach or follow:
+        _launch(workspace, resolved, run_id, count, follow)
+        return
     try:
         with _progress() as bars, _stop_signals(_Watcher(bars)) as watcher:
             result = run_experiment(workspace, resolved, run_id, observer=watcher, processes=count)
@@ -62,6 +72,16 @@ def train(
     folds = " ".join(f"{score:.5f}" for score in result.fold_scores)
     out.print(f"OOF score {result.score:.5f}   folds {folds}   {result.seconds:.1f} s")
     out.print(f"next: kagglerun show {run_id}    or    kagglerun submit {run_id}", markup=False)
+
+
+def _launch(workspace: Workspace, config: Config, run_id: str, count: int | None, follow: bool) -> None:
+    from kagglerun.cli.logs import exit_code, say_started, show_until_end
+    from kagglerun.experiment.job import launch_run
+
+    job = launch_run(workspace, config, run_id, count)
+    say_started(job)
+    if follow:
+        raise typer.Exit(exit_code(show_until_end(job, 1000)))
 
 
 def _as_settled(workspace: Workspace, config: Config, run: str) -> Config:

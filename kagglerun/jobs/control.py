@@ -136,8 +136,10 @@ def find_job(workspace: Workspace, name: str | None) -> JobPaths:
 
 
 def running_job(workspace: Workspace, argv: Sequence[str]) -> JobInfo | None:
-    """The job that does this now; argv without `-m`."""
-    return next((job for job in list_jobs(workspace) if job.argv[1:] == tuple(argv) and job.state.is_alive), None)
+    """The job that does this now; argv without `-m`, or the beginning of it."""
+    begins = ("-m", *argv)
+    jobs = (job for job in list_jobs(workspace) if job.argv[: len(begins)] == begins)
+    return next((job for job in jobs if job.state.is_alive), None)
 
 
 def interrupted_jobs(workspace: Workspace) -> list[JobInfo]:

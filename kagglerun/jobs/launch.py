@@ -17,6 +17,13 @@ from kagglerun.jobs.records import JobSpec, read_spec, write_spec
 from kagglerun.jobs.run import READY
 from kagglerun.workspace import JobPaths, Workspace
 
+WORK_ENVIRONMENT = (
+    "KAGGLERUN_MLFLOW_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
+"""What runs read from the environment: a resume from another shell needs it too."""
 _LOG_LINES_IN_ERROR = 12
 _LEAST_FREE_BYTES = 1 << 16
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -36,11 +37,12 @@ def test_the_unit_is_one_that_systemd_reads(folder: str, tmp_path: Path) -> None
         pytest.skip("systemd-analyze is not on this machine")
     unit = tmp_path / "kagglerun.service"
     unit.write_text(systemd_unit(["/bin/echo", folder, "resume", "--interrupted"], Path(folder)))
-    read = subprocess.run(
-        ["systemd-analyze", "--user", "verify", str(unit)], capture_output=True, text=True, check=False
-    )
-    complaints = [line for line in read.stderr.splitlines() if unit.name in line]
-    assert complaints == []
+    command = ["systemd-analyze", "--user", "verify", str(unit)]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    read = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if "initialize manager" in read.stderr:
+        pytest.skip("systemd-analyze cannot work here")
+    assert (read.stderr, read.returncode) == ("", 0)
 
 
 def test_the_unit_quotes_what_systemd_would_change() -> None:
