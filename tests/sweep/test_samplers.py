@@ -114,10 +114,8 @@ def test_a_space_with_an_end_is_tried_whole_and_then_exhausted(sampler: str) -> 
     while not proposer.is_exhausted(trials):
         params = proposer.propose(trials)
         trials.append(ended(config, Trial(len(trials), params)))
-    assert {fingerprint(trial.params) for trial in trials[1:]} >= {fingerprint(params) for params in every[1:]}
-    assert len({fingerprint(trial.params) for trial in trials}) == len(trials)
-    # The base config has 10 epochs: outside of the range, so its other values are tried with drawn ones.
-    assert len(trials) == len(every)
+    # The base config has 10 epochs, outside of the range: its other values are tried with a drawn number.
+    assert sorted(fingerprint(trial.params) for trial in trials) == sorted(map(fingerprint, every))
 
 
 def test_tpe_draws_what_optuna_itself_would_ask() -> None:
@@ -251,10 +249,10 @@ def test_a_study_of_nothing_but_failures_goes_on_proposing() -> None:
 def test_seconds_a_fold_matter_where_they_are_an_objective() -> None:
     both = toy_config(search=RANGES, objectives=["score", "seconds_per_fold"], prune="none")
     trials = play(both, 30, lag=1)
-    slower = [replace(t, seconds=100.0 / (1 + t.number)) if t.seconds else t for t in trials]
-    assert Proposer(spec_of(both)).propose(trials) != Proposer(spec_of(both)).propose(slower)
+    odd, even = ([replace(t, seconds=1e3 if t.number % 2 == rest else 1.0) for t in trials] for rest in (1, 0))
+    assert Proposer(spec_of(both)).propose(odd) != Proposer(spec_of(both)).propose(even)
     alone = toy_config(search=RANGES)
-    assert Proposer(spec_of(alone)).propose(trials) == Proposer(spec_of(alone)).propose(slower)
+    assert Proposer(spec_of(alone)).propose(odd) == Proposer(spec_of(alone)).propose(even)
     gp = toy_config(search=RANGES, objectives=["score", "seconds_per_fold"], prune="none", sampler="gp")
     assert Proposer(spec_of(gp)).propose(trials).keys() == RANGES.keys()
 
