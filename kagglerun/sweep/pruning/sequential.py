@@ -11,11 +11,12 @@ import math
 from functools import lru_cache
 from itertools import pairwise
 from statistics import NormalDist
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from kagglerun.metrics.metric import Array
+if TYPE_CHECKING:
+    from kagglerun.metrics.metric import Array  # the coordinator needs no metric
 
 Spending = Literal["pocock", "obrien_fleming", "uniform"]
 """Shape of the error spent: almost evenly, nearly all at the end, in proportion to the folds."""
