@@ -42,6 +42,9 @@ def sweep(
     ] = None,
     hours: Annotated[float | None, typer.Option(help="End after this many hours of work.")] = None,
     gpu_hours: Annotated[float | None, typer.Option(help="End after this many hours of GPUs.")] = None,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Only say what it will take: profiles one fold, starts nothing.")
+    ] = False,
     ray: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Trials run on this Ray cluster: auto, HOST:6379 or ray://HOST:10001."),
@@ -72,6 +75,11 @@ def sweep(
     limits = {"until": until, "hours": hours, "gpu_hours": gpu_hours}
     given = [f"sweep.{name}={value}" for name, value in limits.items() if value is not None]
     parsed = settle_until(load_config(workspace.config_file(config), [*(overrides or ()), *given]))
+    if forecast:
+        from kagglerun.cli.forecast import show_forecast
+
+        show_forecast(workspace, parsed, objective or EXPERIMENT)
+        return
     paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
     if _is_finished(paths, spec):
         return
@@ -97,10 +105,12 @@ def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
 
 
 def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool, cluster: str | None) -> None:
+    from kagglerun.cli.forecast import tell_forecast
     from kagglerun.cli.logs import exit_code, show_until_end
     from kagglerun.jobs.launch import launch, new_job
     from kagglerun.sweep.study import coordinator_argv
 
+    tell_forecast(workspace, paths, spec)
     name, argv = f"sweep-{spec.name}", coordinator_argv(paths)
     what = f"sweep {spec.name} ({spec.config.sweep.trials} trials)"
     if cluster is None:

@@ -72,7 +72,7 @@ def forecast(config: Config, fold: FoldSeconds, done: int = 0, gpus_per_trial: f
     """Say what a sweep will take.
 
     Args:
-        config: resolved, with the number of workers settled.
+        config: resolved; `workers: auto` that is not settled yet counts as one.
         fold: what a fold takes.
         done: trials that the study has already.
         gpus_per_trial: GPUs, or the share of one, that a trial holds.
@@ -80,10 +80,24 @@ def forecast(config: Config, fold: FoldSeconds, done: int = 0, gpus_per_trial: f
     sweep = config.sweep
     trials = max(0, sweep.trials - done)
     n_folds = len(config.cv.folds or range(config.cv.n_splits))
-    at_once = max(1, min(sweep.n_workers, sweep.lag or 2 * sweep.n_workers, trials or 1))
+    workers = sweep.workers if isinstance(sweep.workers, int) else 1
+    at_once = max(1, min(workers, sweep.lag or 2 * workers, trials or 1))
     rounds = -(-trials // at_once)
     work = trials * n_folds * fold.seconds
     return Forecast(trials, n_folds, at_once, fold, rounds * n_folds * fold.seconds, work * gpus_per_trial / 3600)
+
+
+def gpus_of_a_trial(config: Config) -> float:
+    """GPUs, or the share of one, that a trial of this config holds on this machine; 0 on a CPU."""
+    from kagglerun.training.precision import resolve_device
+
+    sweep, training = config.sweep, config.training
+    if sweep.gpus_per_trial is not None:
+        return sweep.gpus_per_trial
+    if config.model.kind == "tabular_boosting" or resolve_device(training.device).type != "cuda":
+        return 0.0
+    slots = sweep.slots if isinstance(sweep.slots, int) else 1
+    return training.gpus / slots
 
 
 def earlier_fold_seconds(workspace: Workspace, config: Config) -> FoldSeconds | None:

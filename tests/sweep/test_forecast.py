@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kagglerun.cli.main import run
 from kagglerun.config.load import parse_config, save_config
 from kagglerun.config.schema import Config
 from kagglerun.files import write_json
@@ -151,10 +152,9 @@ def test_what_a_sweep_varies_may_differ_in_earlier_runs(workspace: Workspace) ->
     assert earlier_fold_seconds(workspace, config) == FoldSeconds(5.0, "an earlier run")
 
 
-@pytest.mark.parametrize("model", [{"kind": "tabular_neural", "width": 8}, {"kind": "tabular_boosting"}])
-def test_a_profiled_fold_takes_about_what_it_takes(workspace: Workspace, model: dict[str, Any]) -> None:
-    from kagglerun.experiment.prepare import resolve_config
-
+@pytest.fixture
+def table(workspace: Workspace) -> None:
+    """A small competition with one column."""
     paths = workspace.competition("made")
     paths.data.mkdir(parents=True)
     rows = [f"{number},{(number * 37) % 90 / 10},{'yes' if (number * 37) % 90 > 45 else 'no'}" for number in range(90)]
@@ -163,10 +163,38 @@ def test_a_profiled_fold_takes_about_what_it_takes(workspace: Workspace, model: 
     (paths.data / "sample_submission.csv").write_text("id,y\n90,no\n91,no\n")
     write_card(paths)
     seal(paths)
-    config = parse_config({"competition": "made", "model": model, "training": {"epochs": 2}}, "the test's config")
-    told: list[str] = []
-    found = profiled_fold_seconds(workspace, resolve_config(workspace, config), 1.0, told.append)
-    assert found.source.startswith("profiled")
-    assert 0 < found.seconds < 600
-    assert told
+
+
+@pytest.mark.usefixtures("table")
+def test_a_profiled_fold_of_a_neural_model_counts_epochs_validation_and_predictions(workspace: Workspace) -> None:
+    from kagglerun.experiment.prepare import resolve_config
+
+    model = {"kind": "tabular_neural", "width": 8}
+    found = []
+    for epochs in (2, 2000):
+        values = {"competition": "made", "model": model, "training": {"epochs": epochs, "compile": "off"}}
+        config = resolve_config(workspace, parse_config(values, "the test's config"))
+        found.append(profiled_fold_seconds(workspace, config, 0.5, print))
+    assert all(each.source.startswith("profiled: ") for each in found)
+    assert 0 < found[0].seconds < found[1].seconds
+    assert not list(workspace.all_runs())
+
+
+@pytest.mark.usefixtures("table")
+def test_sweep_forecast_says_what_it_will_take_and_starts_nothing(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = """
+competition: made
+model: {kind: tabular_boosting, n_estimators: 30}
+sweep: {trials: 7, hours: 0.000001, search: {model.num_leaves: {low: 4, high: 16}}}
+"""
+    workspace.sweeps.mkdir(exist_ok=True)
+    (workspace.sweeps / "trees.yaml").write_text(config)
+    assert run(["sweep", "trees.yaml", "--forecast"]) == 0
+    said = capsys.readouterr().out
+    for text in ("7 trials of 5 folds, 1 at the same time", "profiled: the first fold, whole", "0 of them fit"):
+        assert text in said, said
+    assert not list(workspace.all_studies())
+    assert not list(workspace.all_jobs())
     assert not list(workspace.all_runs())
