@@ -12,7 +12,7 @@ ANY_KIND = 2
 """So many times the limit of one kind may fail in a row when the kinds differ."""
 
 
-def trailing_failures(trials: Sequence[Trial], limit: int) -> list[Trial]:
+def failures_that_end_it(trials: Sequence[Trial], limit: int) -> list[Trial]:
     """The failures at the end of those told that end the sweep, in order; none where they do not.
 
     Args:
@@ -30,9 +30,9 @@ def refuse_to_go_on_failing(trials: Sequence[Trial], limit: int) -> None:
     """Stop when the newest results are failures only.
 
     Raises:
-        TrainingError: see `trailing_failures`.
+        TrainingError: see `failures_that_end_it`.
     """
-    streak = trailing_failures(trials, limit)
+    streak = failures_that_end_it(trials, limit)
     if not streak:
         return
     last = streak[-1]

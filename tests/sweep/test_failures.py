@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kagglerun.errors import TrainingError
-from kagglerun.sweep.failures import refuse_to_go_on_failing, trailing_failures
+from kagglerun.sweep.failures import refuse_to_go_on_failing, failures_that_end_it
 from kagglerun.sweep.trials import Failure, Trial, TrialState
 
 
@@ -37,7 +37,7 @@ def trials(kinds: str) -> list[Trial]:
     ],
 )
 def test_failures_of_one_kind_count_more_than_mixed_ones(kinds: str, ends: int) -> None:
-    assert len(trailing_failures(trials(kinds), 3)) == ends
+    assert len(failures_that_end_it(trials(kinds), 3)) == ends
 
 
 def test_the_error_names_kinds_and_the_next_step() -> None:
