@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,10 @@ class FoldPaths:
     """Everything needed to go on, while the fold trains: the last two checkpoints."""
     weights = Entry("weights.safetensors")
     """The weights that made the predictions."""
+
+    def model_files(self, others: Iterable[str]) -> list[Path]:
+        """The weights and what a model left beside them, by name."""
+        return [self.weights, *(self.folder / name for name in others)]
 
     def booster(self, output: int) -> Path:
         """The trees that predict target number `output`, in LightGBM's text format."""
@@ -134,10 +139,16 @@ class RunPaths:
     """Why the run has no weights (any more); written before they go."""
     plots = Entry("plots")
     """PNG pictures."""
+    drawing = Entry("drawing.npz", base="plots")
+    """The numbers that pictures are drawn from, until they are drawn."""
 
     def fold(self, index: int) -> FoldPaths:
         """The files of fold `index`, counted from 0."""
         return FoldPaths(self.folder / "folds" / str(index))
+
+    def all_folds(self) -> list[FoldPaths]:
+        """The folds that have a folder."""
+        return [FoldPaths(folder) for folder in sorted(self.folder.glob("folds/*")) if folder.is_dir()]
 
 
 @dataclass(frozen=True)

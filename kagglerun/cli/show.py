@@ -37,6 +37,7 @@ def show(
 
 
 def _facts(paths: RunPaths) -> dict[str, Any]:
+    from kagglerun.experiment.weights import why_no_weights
     from kagglerun.tracking import was_killed
 
     status = _json_of(paths.status)
@@ -52,6 +53,7 @@ def _facts(paths: RunPaths) -> dict[str, Any]:
         "config": _changed_config(paths),
         "fingerprint": _json_of(paths.fingerprint),
         "submissions": _lines_of(paths.submissions),
+        "weights_deleted": why_no_weights(paths),
         "mlflow_run": tracked.get("mlflow_run"),
         "files": sorted(str(path.relative_to(paths.folder)) for path in paths.folder.rglob("*") if path.is_file()),
     }
@@ -90,6 +92,9 @@ def _print_head(facts: dict[str, Any]) -> None:
     out.print(f"  competition {escape(facts['competition'])}, started {status.get('started') or 'at an unknown time'}")
     if status.get("error"):
         out.print(f"  [red]{escape(str(status['error']))}[/]")
+    if facts["weights_deleted"]:
+        again = f"kagglerun reproduce {facts['run']} --keep"
+        out.print(f"  {escape(facts['weights_deleted'])}; `{escape(again)}` makes them again")
 
 
 def _print_scores(metrics: dict[str, Any]) -> None:

@@ -77,8 +77,13 @@ class FoldComparison:
         return next((f"fold {self.fold}, {difference}" for difference in self.differences.values()), None)
 
 
-def compare_folds(before: FoldPaths, now: FoldPaths) -> FoldComparison:
+def compare_folds(before: FoldPaths, now: FoldPaths, *, has_weights: bool = True) -> FoldComparison:
     """Compare a finished fold with the same fold made again.
+
+    Args:
+        before: the fold.
+        now: the same fold made again.
+        has_weights: False where the fold's weights were deleted on purpose, and are compared by their digests.
 
     Raises:
         DataError: predictions of one of them cannot be read.
@@ -87,7 +92,7 @@ def compare_folds(before: FoldPaths, now: FoldPaths) -> FoldComparison:
     parts = {
         "history": _compare_histories(old, new),
         "weights": _compare_weights(before, now),
-        "files": _compare_files(before, now),
+        "files": _compare_files(before, now, has_weights),
         "oof": _compare_predictions("OOF", old.oof, new.oof),
         "test": _compare_predictions("test", old.test, new.test),
     }
@@ -95,20 +100,25 @@ def compare_folds(before: FoldPaths, now: FoldPaths) -> FoldComparison:
         fold=old.fold,
         differences={name: difference for name, difference in parts.items() if difference is not None},
         compared=_how_much(new, now),
-        changed_since=changed_since(before),
+        changed_since=changed_since(before, has_weights),
         lost_notes=tuple(note for note in old.notes if note not in new.notes),
     )
 
 
-def changed_since(paths: FoldPaths) -> tuple[str, ...]:
-    """Names of a finished fold's files that are not what it wrote; none for a fold that wrote no digests."""
+def changed_since(paths: FoldPaths, has_weights: bool = True) -> tuple[str, ...]:
+    """Names of a finished fold's files that are not what it wrote; none for a fold that wrote no digests.
+
+    Files of the model that are missing do not count where its weights were deleted on purpose.
+    """
     wrote = read_digests(paths)
     if wrote is None:
         return ()
     stands = take_digests(paths, wrote.folds, read_fold(paths).history)
     places = {"history": paths.result, "oof": paths.oof, "test": paths.test, "weights": paths.weights}
     changed = [path.name for part, path in places.items() if getattr(stands, part) != getattr(wrote, part)]
-    return (*changed, *_names_that_differ(wrote.files, stands.files))
+    changed += _names_that_differ(wrote.files, stands.files)
+    gone = () if has_weights else [path.name for path in paths.model_files(wrote.files) if not path.exists()]
+    return tuple(name for name in changed if name not in gone)
 
 
 def _compare_histories(old: FoldResult, new: FoldResult) -> Difference | None:
@@ -183,15 +193,17 @@ def _distance(a: Tensor, b: Tensor) -> float | None:
     return largest if math.isfinite(largest) else None
 
 
-def _compare_files(before: FoldPaths, now: FoldPaths) -> Difference | None:
+def _compare_files(before: FoldPaths, now: FoldPaths, has_weights: bool) -> Difference | None:
     """Other files that the model left; of a text the first line that differs, and the tree that it belongs to."""
-    wrote = {path.name: sha256_of_file(path) for path in other_files(before)}
+    stands = {path.name: sha256_of_file(path) for path in other_files(before)}
+    digests = None if has_weights else read_digests(before)
+    wrote = {**digests.files, **stands} if digests else stands
     again = {path.name: sha256_of_file(path) for path in other_files(now)}
     differing = _names_that_differ(wrote, again)
     if not differing:
         return None
     name = differing[0]
-    if name not in wrote or name not in again:
+    if name not in stands or name not in again:
         return Difference(name, *_both(wrote, again, name))
     try:
         old, new = ((paths.folder / name).read_text("utf-8").splitlines() for paths in (before, now))

@@ -31,6 +31,7 @@ from kagglerun.experiment.rerun.compare_folds import FoldComparison, compare_fol
 from kagglerun.experiment.rerun.record import read_record, read_run_manifest
 from kagglerun.experiment.rerun.rerun_workspace import finish, go_on_or_begin, remove, rerun_workspace
 from kagglerun.experiment.run import RunObserver, SilentObserver
+from kagglerun.experiment.weights import why_no_weights
 from kagglerun.files import read_json
 from kagglerun.hooks import digest_of_hooks
 from kagglerun.kaggle_api.manifest import known_damage, read_manifest, verify
@@ -105,7 +106,7 @@ def reproduce(
     if unequal_data is not None:
         return unequal_data
     with rerun_workspace(workspace, run) as scratch:
-        told = (*notes, *_note_on_hooks(workspace, run))
+        told = (*notes, *_note_on_weights(run), *_note_on_hooks(workspace, run))
         rerun = _Rerun(workspace, scratch, run, began, code_state(workspace), told)
         try:
             prepared = prepare(scratch, config)
@@ -161,7 +162,9 @@ class _Rerun:
             except KagglerunError as error:
                 failed = f"fold {fold}, which the run finished: {error.message}"
                 break
-            compared.append(compare_folds(self.run.fold(fold), rerun.fold(fold)))
+            compared.append(
+                compare_folds(self.run.fold(fold), rerun.fold(fold), has_weights=why_no_weights(self.run) is None)
+            )
         finish(rerun)
         first = next((fold.first for fold in compared if fold.first is not None), failed)
         return self._report(prepared, tuple(compared), first)
@@ -245,6 +248,11 @@ def _compare_data(workspace: Workspace, run: RunPaths, began: Began) -> Reproduc
     cause = f"data changed: {', '.join(names[:_SHOWN])}{more}" if names else "data changed"
     told = "with other data nothing can be expected to be equal; nothing was trained"
     return Reproduction(run.run_id, False, first, (cause,), told)
+
+
+def _note_on_weights(run: RunPaths) -> list[str]:
+    why = why_no_weights(run)
+    return [f"{why}; they were compared by their digests"] if why else []
 
 
 def _note_on_hooks(workspace: Workspace, run: RunPaths) -> list[str]:
