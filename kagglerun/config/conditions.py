@@ -23,7 +23,7 @@ from kagglerun.config.section import Section
 from kagglerun.errors import ConfigError
 
 _PART = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|<|>|\bin\b)\s*(\S.*?)\s*")
-_AND = re.compile(r"\s+and\s+")
+_AND = re.compile(r"\s+and(?:\s+|$)")
 _KIND = "model.kind"
 
 

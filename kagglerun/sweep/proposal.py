@@ -77,9 +77,7 @@ class Proposer:
         return self._untried() is None
 
     def _forget(self) -> None:
-        self._sampler = make_sampler(self._config, self._parameters, self._greater_is_better)
-        for trial in self._earlier:
-            self._sampler.tell(trial)
+        self._sampler = make_sampler(self._config, self._parameters, self._greater_is_better, self._earlier)
         self._told: list[Trial] = []
         self._forget_proposed()
 

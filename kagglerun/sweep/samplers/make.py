@@ -10,26 +10,37 @@ from kagglerun.sweep.samplers.bayesian import GpSampler, TpeSampler
 from kagglerun.sweep.samplers.cube import GridSampler, QmcSampler, RandomSampler
 from kagglerun.sweep.samplers.evolution import CmaSampler
 from kagglerun.sweep.samplers.sampler import Sampler
+from kagglerun.sweep.trials import Trial
 
 
-def make_sampler(config: Config, parameters: Sequence[Parameter], greater_is_better: bool) -> Sampler:
-    """The sampler that a config names, with no result told yet.
+def make_sampler(
+    config: Config, parameters: Sequence[Parameter], greater_is_better: bool, earlier: Sequence[Trial] = ()
+) -> Sampler:
+    """The sampler that a config names, with no result of the study told yet.
 
     Args:
         config: the study's base config; see `check_proposals` for what it may ask for.
         parameters: the search space that it really has; see `reachable`.
         greater_is_better: direction of the score.
+        earlier: complete trials of earlier studies.
     """
+    if config.sweep.sampler == "cmaes":
+        return CmaSampler(config, parameters, greater_is_better, earlier)
+    sampler = _make(config, parameters, greater_is_better)
+    for trial in earlier:
+        sampler.tell(trial)
+    return sampler
+
+
+def _make(config: Config, parameters: Sequence[Parameter], greater_is_better: bool) -> Sampler:
     match config.sweep.sampler:
         case "tpe":
             return TpeSampler(config, parameters, greater_is_better)
         case "gp":
             return GpSampler(config, parameters, greater_is_better)
-        case "cmaes":
-            return CmaSampler(config, parameters, greater_is_better)
         case "qmc":
             return QmcSampler(config.seed, parameters)
-        case "random":
-            return RandomSampler(config.seed, parameters)
         case "grid":
             return GridSampler(config.seed, parameters)
+        case _:
+            return RandomSampler(config.seed, parameters)
