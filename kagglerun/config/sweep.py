@@ -41,9 +41,10 @@ class SweepConfig(Section):
     """An Optuna study over the config. `kagglerun train` ignores it."""
 
     trials: int = Field(20, ge=1)
-    """Number of trials that should end complete or pruned."""
+    """Number of trials that should end complete or pruned; fewer where the search space has fewer configs."""
     sampler: Literal["tpe", "gp", "cmaes", "qmc", "random", "grid"] = "tpe"
-    """How configs are proposed. grid: every combination once; ranges need a step."""
+    """How configs are proposed. grid: every combination once; ranges need a step. gp and cmaes take no conditions,
+    cmaes no choices."""
     objectives: tuple[Literal["score", "seconds_per_fold"], ...] = ("score",)
     """What is optimised. Seconds are measured, so a study with them differs a little from its repetition."""
     workers: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = 1
@@ -71,9 +72,11 @@ class SweepConfig(Section):
     cpus_per_trial: float | None = Field(None, gt=0)
     """On a Ray cluster: CPU cores a trial reserves; `training.cpu_threads` when left out."""
     enqueue: tuple[dict[str, Any], ...] = ()
-    """Configs that are tried first, each as keys and values of the search space; the base config is always trial 0."""
+    """Configs that are tried first, each as keys and values of the search space, the rest as in the base config, which
+    is always trial 0."""
     warm_start: tuple[str, ...] = ()
-    """Earlier studies of the same competition whose complete trials the sampler knows."""
+    """Earlier studies of the same competition whose complete trials the sampler (tpe, gp, cmaes) knows: those that are
+    configs of this search space, as they stand when the study begins."""
     search: dict[str, Any] = Field(default_factory=dict)
     """Key of the config to its range {low, high, log, step} or list of choices; see config/search.py."""
 
