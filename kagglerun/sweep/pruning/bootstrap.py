@@ -34,14 +34,14 @@ def bootstrap_difference(scoring: Scoring, pooled: PooledFolds, seed: int) -> Pa
     every = np.arange(len(pooled.rows))
     difference = _difference(scoring, pooled, every)
     draws = max(_LEAST_DRAWS, min(_MOST_DRAWS, _ROWS_DRAWN // len(every)))
-    drawn = [_scored(scoring, pooled, _drawn(pooled, seed, draw)) for draw in range(draws)]
+    units = _Draws(pooled, seed)
+    drawn = [_scored(scoring, pooled, units.rows(draw)) for draw in range(draws)]
     values = np.asarray([value for value in drawn if value is not None])
     if len(values) < draws / 2:
         return None
-    sizes = pooled.fold_rows
-    n_units = max(1, int((pooled.units_of_folds - 1).sum()))
     variance = float(values.var(ddof=1))
-    return PairedDifference(difference, variance, _fold_differences(scoring, pooled, difference), sizes, n_units)
+    of_folds = _fold_differences(scoring, pooled, difference)
+    return PairedDifference(difference, variance, of_folds, pooled.shared_out(variance), pooled.free_units)
 
 
 def _difference(scoring: Scoring, pooled: PooledFolds, taken: Array) -> float:
@@ -58,21 +58,24 @@ def _scored(scoring: Scoring, pooled: PooledFolds, taken: Array) -> float | None
         return None
 
 
-def _drawn(pooled: PooledFolds, seed: int, draw: int) -> Array:
-    """Positions of the rows of as many units as there are, drawn with repetition within each fold."""
-    random = generator(seed, "bootstrap", draw)
-    order = np.argsort(pooled.unit, kind="stable")
-    sizes = np.bincount(pooled.unit)
-    starts = np.cumsum(sizes) - sizes
-    taken = []
-    first = 0
-    for count in pooled.units_of_folds:  # units are numbered fold by fold
-        taken.append(first + random.integers(0, count, count))
-        first += count
-    units = np.concatenate(taken)
-    if len(sizes) == len(order):
-        return np.asarray(order[units])
-    return np.concatenate([order[starts[unit] : starts[unit] + sizes[unit]] for unit in units])
+class _Draws:
+    """Draws as many units as there are, with repetition, within each fold."""
+
+    def __init__(self, pooled: PooledFolds, seed: int) -> None:
+        self._seed, self._counts = seed, pooled.units_of_folds
+        self._order = np.argsort(pooled.unit, kind="stable")
+        self._sizes = np.bincount(pooled.unit)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+
+    def rows(self, draw: int) -> Array:
+        """Positions of the rows of a draw."""
+        random = generator(self._seed, "bootstrap", draw)
+        first = np.cumsum(self._counts) - self._counts  # units are numbered fold by fold
+        units = np.concatenate([start + random.integers(0, n, n) for start, n in zip(first, self._counts, strict=True)])
+        if len(self._sizes) == len(self._order):
+            return np.asarray(self._order[units])
+        parts = [self._order[self._starts[unit] : self._starts[unit] + self._sizes[unit]] for unit in units]
+        return np.concatenate(parts)
 
 
 def _fold_differences(scoring: Scoring, pooled: PooledFolds, difference: float) -> Array:

@@ -33,9 +33,8 @@ def delong_difference(positive: Array, pooled: PooledFolds) -> PairedDifference:
         variance = float(np.sum(influence**2 * n_of_class / np.maximum(n_of_class - 1, 1)))
     else:
         variance = float(np.sum(sums**2)) * len(sums) / max(1, len(sums) - 1)
-    sizes = pooled.fold_rows
-    fold_differences = difference + np.bincount(pooled.fold, weights=influence) * len(influence) / sizes
-    return PairedDifference(difference, variance, fold_differences, sizes, max(1, len(sums) - len(sizes)))
+    of_folds = difference + np.bincount(pooled.fold, weights=influence) * len(influence) / pooled.fold_rows
+    return PairedDifference(difference, variance, of_folds, pooled.shared_out(variance), pooled.free_units)
 
 
 def _placements(positive: Array, scores: Array) -> Array:

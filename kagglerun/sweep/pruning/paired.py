@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kagglerun.errors import DataError
 from kagglerun.metrics.metric import Array
+
+if TYPE_CHECKING:
+    from kagglerun.sweep.pruning.known_runs import Background
 
 MOST_ROWS_RESAMPLED = 100_000
 """With more rows a metric that has an influence function is compared by it: there it is as good as the bootstrap."""
@@ -63,16 +67,25 @@ class PairedDifference:
         difference: over all rows; positive when the candidate is better. In units of the metric, or of the rows' loss
             where that is not the metric (squared errors for RMSE).
         variance: of the difference, as far as it comes from the choice of the rows.
-        fold_differences: (k,) each fold's own; their mean, weighted by `fold_rows`, is the difference.
-        fold_rows: (k,) number of rows.
+        fold_differences: (k,) each fold's own.
+        fold_variances: (k,) theirs, as far as they come from the choice of the rows.
         n_units: independent units less one a fold, at least 1.
     """
 
     difference: float
     variance: float
     fold_differences: Array
-    fold_rows: Array
+    fold_variances: Array
     n_units: int
+
+    @property
+    def dispersion(self) -> float:
+        """How much more the folds differ than their rows explain (Birge 1932); 1 where nothing can be said."""
+        precision = 1 / np.where(self.fold_variances > 0, self.fold_variances, np.inf)
+        if len(precision) == 1 or precision.sum() == 0:
+            return 1.0
+        mean = float(self.fold_differences @ precision / precision.sum())
+        return float(precision @ (self.fold_differences - mean) ** 2) / (len(precision) - 1)
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,15 @@ class PooledFolds:
         _, first = np.unique(self.unit, return_index=True)
         return np.bincount(self.fold[first])
 
+    @property
+    def free_units(self) -> int:
+        """Units less one a fold, at least 1."""
+        return max(1, int((self.units_of_folds - 1).sum()))
+
+    def shared_out(self, variance: float) -> Array:
+        """(k,) variance of each fold's own mean, where the mean of all rows has this one."""
+        return np.asarray(variance * len(self.rows) / self.fold_rows, dtype=np.float64)
+
 
 def pool(folds: Sequence[PairedFold], units: Array | None) -> PooledFolds:
     """Put folds together; a unit that has rows in several folds counts as one in each."""
@@ -115,30 +137,36 @@ def pool(folds: Sequence[PairedFold], units: Array | None) -> PooledFolds:
     return PooledFolds(rows, candidate, rival, fold, unit)
 
 
-def paired_difference(scoring: Scoring, folds: Sequence[PairedFold], seed: int) -> PairedDifference | None:
+def paired_difference(
+    scoring: Scoring, folds: Sequence[PairedFold], seed: int, background: Background | None = None
+) -> PairedDifference | None:
     """Compare two models on the rows of all these folds.
 
     Args:
         scoring: how they are scored.
         folds: their predictions.
         seed: of the bootstrap.
+        background: other runs, which sharpen the comparison.
 
     Returns:
         None where the metric is not defined on these rows, e.g. the AUC of one class.
     """
+    pooled = pool(folds, scoring.units)
+    try:
+        found = _plain_difference(scoring, pooled, seed)
+        return found if found is None or background is None else background.sharpen(found, pooled)
+    except DataError:
+        return None
+
+
+def _plain_difference(scoring: Scoring, pooled: PooledFolds, seed: int) -> PairedDifference | None:
     from kagglerun.sweep.pruning.bootstrap import bootstrap_difference
     from kagglerun.sweep.pruning.delong import delong_difference
 
-    pooled = pool(folds, scoring.units)
-    try:
-        if scoring.positives is not None:
-            return delong_difference(scoring.positives[pooled.rows], pooled)
-        better = _loss_differences(scoring, pooled)
-        if better is not None:
-            return difference_of_rows(better, pooled)
-        return bootstrap_difference(scoring, pooled, seed)
-    except DataError:
-        return None
+    if scoring.positives is not None:
+        return delong_difference(scoring.positives[pooled.rows], pooled)
+    better = _loss_differences(scoring, pooled)
+    return bootstrap_difference(scoring, pooled, seed) if better is None else difference_of_rows(better, pooled)
 
 
 def difference_of_rows(better: Array, pooled: PooledFolds) -> PairedDifference:
@@ -148,11 +176,9 @@ def difference_of_rows(better: Array, pooled: PooledFolds) -> PairedDifference:
         better: (m,) how much better the candidate is on each row.
         pooled: where the rows lie.
     """
-    sizes = pooled.fold_rows
-    means = np.bincount(pooled.fold, weights=better) / sizes
+    means = np.bincount(pooled.fold, weights=better) / pooled.fold_rows
     variance = unit_variance(better - means[pooled.fold], pooled)
-    n_units = int((pooled.units_of_folds - 1).sum())
-    return PairedDifference(float(better.mean()), variance, means, sizes, max(1, n_units))
+    return PairedDifference(float(better.mean()), variance, means, pooled.shared_out(variance), pooled.free_units)
 
 
 def unit_variance(residuals: Array, pooled: PooledFolds) -> float:

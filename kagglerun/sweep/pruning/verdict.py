@@ -16,6 +16,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from kagglerun.errors import DataError
+from kagglerun.sweep.pruning.known_runs import Background, KnownRuns
 from kagglerun.sweep.pruning.paired import PairedDifference, PairedFold, Scoring, paired_difference
 from kagglerun.sweep.pruning.sequential import nominal_levels
 
@@ -73,6 +75,7 @@ def judge_folds(
     folds: Sequence[PairedFold],
     errors: Sequence[float],
     *,
+    known: KnownRuns | None = None,
     noise: FoldNoise = USUAL_NOISE,
     seed: int = 0,
 ) -> Verdict:
@@ -85,7 +88,8 @@ def judge_folds(
         scoring: how predictions are scored.
         folds: the trial's predictions and its rival's for the same rows, in the order of the folds, at least one.
         errors: error spent at each look; see `errors_spent`. Folds beyond them have no test.
-        noise: what is known of the noise between folds.
+        known: the rival and other complete runs; None: the rival's rows in `folds` are all there is.
+        noise: what is known of the noise between folds besides what the known runs tell.
         seed: of the bootstrap.
 
     Returns:
@@ -93,8 +97,11 @@ def judge_folds(
     """
     verdict = _silent(0)
     rows = np.cumsum([len(fold.rows) for fold in folds])
+    background = _background(scoring, known)
+    if background is not None:
+        noise = _learnt(noise, background.dispersions(), background.n_folds)
     for n in range(1, min(len(folds), len(errors)) + 1):
-        found = paired_difference(scoring, folds[:n], seed)
+        found = paired_difference(scoring, folds[:n], seed, background)
         level = nominal_levels(tuple(errors[:n]), tuple(float(seen) for seen in rows[:n]))[-1]
         verdict = _silent(n) if found is None else _decided(found, level, noise)
         if verdict.kind is not VerdictKind.GO_ON:
@@ -102,22 +109,33 @@ def judge_folds(
     return verdict
 
 
-def dispersion(found: PairedDifference) -> tuple[float, int]:
-    """How much more the folds differ than their rows explain: the Birge ratio and its degrees of freedom."""
-    freedom = len(found.fold_differences) - 1
-    expected = found.variance * found.fold_rows.sum() / found.fold_rows
-    if freedom == 0 or found.variance <= 0:
-        return 1.0, 0
-    return float(np.sum((found.fold_differences - found.difference) ** 2 / expected)) / freedom, freedom
+def _background(scoring: Scoring, known: KnownRuns | None) -> Background | None:
+    """None where there are no other runs, or rows have no losses."""
+    if known is None or not known.others:
+        return None
+    try:
+        return Background(scoring, known)
+    except DataError:
+        return None
+
+
+def _learnt(usual: FoldNoise, dispersions: Sequence[float], n_folds: int) -> FoldNoise:
+    """Experience and what known runs show, weighted by their degrees of freedom.
+
+    The known runs share their rival, and count half.
+    """
+    freedom = len(dispersions) * (n_folds - 1) / 2
+    total = usual.freedom + freedom
+    seen = float(np.mean(dispersions)) if len(dispersions) else 0.0
+    return FoldNoise((usual.freedom * usual.dispersion + freedom * seen) / total, total)
 
 
 def _decided(found: PairedDifference, level: float, noise: FoldNoise) -> Verdict:
     n = len(found.fold_differences)
     if found.variance <= 0:  # equal predictions, or too few rows that differ to say anything
         return Verdict(VerdictKind.GO_ON, n, found.difference, 0.0, 1.0, level)
-    ratio, seen = dispersion(found)
-    freedom = noise.freedom + seen
-    inflation = max(1.0, (noise.freedom * noise.dispersion + seen * ratio) / freedom)
+    freedom = noise.freedom + n - 1
+    inflation = max(1.0, (noise.freedom * noise.dispersion + (n - 1) * found.dispersion) / freedom)
     standard_error = math.sqrt(inflation * found.variance)
     worse = student_below(found.difference / standard_error, min(freedom, found.n_units))
     kind = VerdictKind.STOP if worse <= level else VerdictKind.PROMOTE if 1 - worse <= level else VerdictKind.GO_ON
