@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, JobError
 
 AUTO = "auto"
+_ANSWER_SECONDS = 10.0
 _IN_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _TRACKED_LATER = {"KAGGLERUN_MLFLOW_URI": "none"}
 """Nodes write journals alone: one process, the coordinator's, brings MLflow up to them. So no database is opened
@@ -48,6 +51,7 @@ def require_ray() -> Any:
         import ray
     except ImportError as error:
         raise ConfigError(f"Ray cannot be imported: {error}", hint="pip install 'kagglerun[ray]'") from None
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it tells of each package that it sends
     return ray
 
 
@@ -63,16 +67,34 @@ def connect(address: str) -> None:
     ray = require_ray()
     if ray.is_initialized():
         return
+    _require_answer(address)
     with _signals_kept():
         try:
             ray.init(
                 address=address, runtime_env=_code(), log_to_driver=False, logging_level="ERROR", namespace="kagglerun"
             )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise JobError(
-                f"no Ray cluster answers at {address!r}: {str(error).strip().splitlines()[0]}",
-                hint="start one with `ray start --head`, or give its address: --ray HOST:6379",
-            ) from error
+            raise _no_answer(address, str(error)) from error
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself tries a wrong address for ten minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        if address == AUTO:
+            return
+        raise ConfigError(f"--ray {address} is no address", hint="auto, HOST:6379 or ray://HOST:10001")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+    except OSError as error:
+        raise _no_answer(address, str(error)) from error
+
+
+def _no_answer(address: str, why: str) -> JobError:
+    return JobError(
+        f"no Ray cluster answers at {address!r}: {why.strip().splitlines()[0]}",
+        hint="start one with `ray start --head`, or give its address: --ray HOST:6379",
+    )
 
 
 def disconnect() -> None:

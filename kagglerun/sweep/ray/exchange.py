@@ -25,6 +25,10 @@ _PIECE_BYTES = 8 << 20
 _FILES_AT_ONCE = 256
 
 
+class _Gone(Exception):
+    """A file that was listed is there no more, e.g. the data of a picture that has been drawn."""
+
+
 class Exchange:
     """Sends what nodes need and fetches what they made.
 
@@ -92,14 +96,18 @@ class Exchange:
             seen = self._seen.setdefault(run.run_id, {})
             new = [file for file in there if wanted(file) and seen.get(file.name) != file]
             for file in sorted(new, key=lambda file: (_proves_the_rest(run, self._path(file.name)), file.name)):
-                self._fetch_file(call, file)
-                seen[file.name] = file
+                with contextlib.suppress(_Gone):
+                    self._fetch_file(call, file)
+                    seen[file.name] = file
         return {file.name for file in there}
 
     def _fetch_file(self, call: Call, file: FileOfRun) -> None:
         with atomic_path(self._path(file.name)) as temporary, temporary.open("wb") as stream:
             for offset in range(0, file.bytes, _PIECE_BYTES):
-                stream.write(call("read", file.name, offset, min(_PIECE_BYTES, file.bytes - offset)))
+                piece = call("read", file.name, offset, min(_PIECE_BYTES, file.bytes - offset))
+                if piece is None:
+                    raise _Gone
+                stream.write(piece)
 
     def _send(self, call: Call, listed: tuple[Listed, ...]) -> None:
         missing = set(call("missing", listed))
@@ -170,5 +178,5 @@ def _compared_with(rival: RunPaths) -> list[Path]:
 
 def _proves_the_rest(run: RunPaths, path: Path) -> int:
     """Order in which files are written: those that prove others whole come last."""
-    last = (run.fold(0).result.name, run.fingerprint.name, run.metrics.name, run.status.name)
+    last = (run.fold(0).result.name, run.fingerprint.name, run.pruned.name, run.metrics.name, run.status.name)
     return last.index(path.name) + 1 if path.name in last else 0

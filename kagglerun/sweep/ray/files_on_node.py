@@ -6,6 +6,7 @@ digest was compared; a competition's manifest becomes valid last, so it proves t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -104,16 +105,20 @@ class FilesOnNode:
         found = []
         for folder, _, names in os.walk(self._workspace.run(slug, run_id).folder):
             for path in (Path(folder) / name for name in names if not name.endswith(".tmp")):
-                stat = path.stat()
-                name = path.relative_to(self._workspace.root).as_posix()
-                found.append(FileOfRun(name, stat.st_size, stat.st_mtime_ns))
+                with contextlib.suppress(FileNotFoundError):  # pictures may be drawn at this moment
+                    stat = path.stat()
+                    name = path.relative_to(self._workspace.root).as_posix()
+                    found.append(FileOfRun(name, stat.st_size, stat.st_mtime_ns))
         return tuple(sorted(found, key=lambda file: file.name))
 
-    def read(self, name: str, offset: int, size: int) -> bytes:
-        """A piece of a file."""
-        with self._path(name).open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(size)
+    def read(self, name: str, offset: int, size: int) -> bytes | None:
+        """A piece of a file; None when it is gone by now."""
+        try:
+            with self._path(name).open("rb") as stream:
+                stream.seek(offset)
+                return stream.read(size)
+        except FileNotFoundError:
+            return None
 
     def _path(self, name: str) -> Path:
         path = self._workspace.root / name

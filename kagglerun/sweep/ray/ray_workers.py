@@ -11,25 +11,25 @@ import os
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
-from kagglerun.config.schema import Config, ImageModelConfig
-from kagglerun.errors import JobError, KagglerunError
+from kagglerun.config.schema import Config
+from kagglerun.errors import KagglerunError
 from kagglerun.sweep.objective import TrialTask
 from kagglerun.sweep.ray.connection import (
     connect,
     disconnect,
-    has_room_for,
     node_is_alive,
     require_ray,
     reserved_by,
 )
 from kagglerun.sweep.ray.exchange import Exchange
 from kagglerun.sweep.ray.home import make_home
-from kagglerun.sweep.ray.slot import Begun, Heard, TrialSlot, package_versions
+from kagglerun.sweep.ray.slot import Begun, Heard, TrialSlot
 from kagglerun.sweep.ray.tracking_behind import TrackingBehind
+from kagglerun.sweep.ray.words import Words, require_weights_everywhere
 from kagglerun.sweep.worker_process import task_to_json
 from kagglerun.sweep.workers import EpochDone, Event, FoldDone, TrialInterrupted, WorkerLost
 from kagglerun.workspace import StudyPaths, Workspace
@@ -39,8 +39,8 @@ MOST_NODE_LOSSES = 10
 _HEAR_SECONDS = 20.0
 _LOOK_SECONDS = 0.02
 _TRANSFERS_AT_ONCE = 8
-_FIRST_WORD_SECONDS = 20.0
-_WORD_SECONDS = 600.0
+_LEAVE_SECONDS = 30.0
+_LEAVE_SECONDS_WHEN_STOPPED = 4.0
 
 
 class RayWorkers:
@@ -88,9 +88,8 @@ class RayWorkers:
         self._queue: deque[TrialTask] = deque()
         self._told: list[Event] = []
         self._node_losses: Counter[int] = Counter()
-        self._odd_nodes: set[str] = set()
-        self._waits_since = time.monotonic()
-        self._next_word = _FIRST_WORD_SECONDS
+        self._words = Words(self._reserved, say)
+        self._is_stopping = False
 
     @property
     def free(self) -> int:
@@ -108,11 +107,12 @@ class RayWorkers:
         while not (events := self._news(deadline)) and time.monotonic() < deadline:
             self._hand_out()
         self._hand_out()
-        self._say_what_is_lacking()
+        self._words.waiting(bool(self._queue) and not any(slot.task for slot in self._slots))
         return events
 
     def ask_to_stop(self) -> None:
         """Ask all trials to end; those that no slot has yet are interrupted at once."""
+        self._is_stopping = True
         self._told += [TrialInterrupted(task.number) for task in self._queue]
         self._queue.clear()
         for slot in self._slots:
@@ -121,7 +121,11 @@ class RayWorkers:
                 slot.actor.ask_to_stop.remote()
 
     def close(self) -> None:
-        """End all slots at once and leave the cluster."""
+        """End all slots that have a trial; the others draw and track what they still owe. Then leave the cluster."""
+        owing = [slot.actor.leave.remote() for slot in self._slots if slot.is_idle]
+        if owing:
+            seconds = _LEAVE_SECONDS_WHEN_STOPPED if self._is_stopping else _LEAVE_SECONDS
+            self._ray.wait(owing, num_returns=len(owing), timeout=seconds)
         for slot in self._slots:
             self._ray.kill(slot.actor)
         self._movers.shutdown(wait=True, cancel_futures=True)
@@ -163,9 +167,9 @@ class RayWorkers:
 
     def _begun(self, slot: _Slot, begun: Begun) -> None:
         slot.begun = begun
-        self._compare_versions(begun)
+        self._words.begun(begun)
         if not begun.shares:
-            self._require_weights_everywhere()
+            require_weights_everywhere(self._config)
             slot.moving = self._movers.submit(self._exchange.send_competition, slot.call, begun.node)
 
     def _heard(self, slot: _Slot, events: Sequence[Event]) -> list[Event]:
@@ -260,39 +264,6 @@ class RayWorkers:
             stream.write(printed)
             stream.flush()
 
-    def _compare_versions(self, begun: Begun) -> None:
-        """Say once a node where its packages differ from this machine's: results may then differ as well."""
-        here = package_versions()
-        other = {name: f"{there} (here {here.get(name)})" for name, there in _sorted(begun) if there != here.get(name)}
-        if other and begun.node not in self._odd_nodes:
-            self._odd_nodes.add(begun.node)
-            shown = ", ".join(f"{name} {both}" for name, both in other.items())
-            self._say(f"the node {begun.host} has other packages, so its results may differ slightly: {shown}")
-
-    def _require_weights_everywhere(self) -> None:
-        """A file of weights is named by its path, which a node without this workspace does not have.
-
-        Raises:
-            JobError: the config starts from such a file.
-        """
-        model = self._config.model
-        if isinstance(model, ImageModelConfig) and model.weights is not None:
-            raise JobError(
-                f"the nodes do not see this workspace, so they do not see {model.weights} either",
-                hint="put the workspace and the weights on storage that all nodes share, or use model.pretrained",
-            )
-
-    def _say_what_is_lacking(self) -> None:
-        """Say now and then that trials wait for room on the cluster."""
-        if not self._queue or any(slot.task for slot in self._slots):
-            self._waits_since, self._next_word = time.monotonic(), _FIRST_WORD_SECONDS
-            return
-        if time.monotonic() - self._waits_since < self._next_word:
-            return
-        self._next_word += _WORD_SECONDS
-        why = "all that have it are busy" if has_room_for(self._reserved) else "no node of it has so much"
-        self._say(f"waiting for the cluster: a trial reserves {self._reserved}, and {why}")
-
 
 class _Slot:
     """The coordinator's end of one actor. At most one of `answer` and `moving` is set."""
@@ -321,10 +292,6 @@ class _Slot:
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the actor and wait for its answer."""
         return self._ray.get(getattr(self.actor, method).remote(*arguments))
-
-
-def _sorted(begun: Begun) -> Iterator[tuple[str, str]]:
-    yield from sorted(begun.versions.items())
 
 
 def _is_nodes_fault(error: BaseException) -> bool:

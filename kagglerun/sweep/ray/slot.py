@@ -120,6 +120,10 @@ class TrialSlot:
         """Ask the trial to save where it is and end; called while `hear` waits."""
         self._asked_to_stop = True
 
+    def leave(self) -> None:
+        """Have the worker process do what it left for later, and end."""
+        self._workers.close()
+
     def missing(self, listed: Sequence[Listed]) -> tuple[str, ...]:
         """See `FilesOnNode.missing`."""
         return self._files.missing(listed)
@@ -140,7 +144,7 @@ class TrialSlot:
         """See `FilesOnNode.files_of_run`."""
         return self._files.files_of_run(slug, run_id)
 
-    def read(self, name: str, offset: int, size: int) -> bytes:
+    def read(self, name: str, offset: int, size: int) -> bytes | None:
         """See `FilesOnNode.read`."""
         return self._files.read(name, offset, size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 import time
@@ -66,6 +67,7 @@ def _send(workspace: Workspace, paths: JobPaths, address: str, submission: str) 
     require_ray()
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         client = JobSubmissionClient(address)
         client.submit_job(
