@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kagglerun.config.card import Task
-from kagglerun.experiment import plots
+from kagglerun.experiment.afterwards import active
+from kagglerun.experiment.drawing import Drawing
 from kagglerun.experiment.fold import FoldResult
 from kagglerun.experiment.predictions import Predictions, join_folds, write_predictions
 from kagglerun.experiment.prepare import Prepared
@@ -22,15 +24,23 @@ _MOST_CLASSES_DRAWN = 40
 
 
 def conclude(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult], tracker: Tracker) -> None:
-    """Write predictions, plots and, last, metrics.json; hand all to the tracker."""
+    """Write predictions, plots and, last, metrics.json; hand all to the tracker.
+
+    Where runs follow one another in a process, what the plots show is written, and they are drawn afterwards.
+    """
     oof = join_folds([result.oof for result in results])
     write_predictions(paths.oof, oof)
     test = mean_over_folds(results)
     write_predictions(paths.test, replace(test, cells=prepared.cells(test.values, prepared.data.test)))
-    draw_plots(paths, prepared, results, oof)
+    later = active()
+    drawing = drawing_of(prepared, results, oof)
+    if later is None:
+        drawing.draw(paths.plots)
+    else:
+        drawing.save(paths.drawing)
     scores = [result.score for result in results]
     summary = {
-        "score": _score(prepared, oof),
+        "score": drawing.overall,
         "fold_score_mean": float(np.mean(scores)),
         "fold_score_std": float(np.std(scores)),
         "seconds": sum(result.seconds for result in results),
@@ -55,6 +65,8 @@ def conclude(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult],
             "notes": notes,
         },
     )
+    if later is not None:
+        later.add(paths)
 
 
 def mean_over_folds(results: Sequence[FoldResult]) -> Predictions:
@@ -73,22 +85,32 @@ def _rows(oof: Predictions) -> NDArray[np.int64]:
     return oof.rows
 
 
-def draw_plots(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult], oof: Predictions) -> None:
-    """Learning curves, fold scores, confusion matrix or residuals, importances: as PNG into plots/."""
-    plots.learning_curves([result.history for result in results], paths.plots / "learning_curves.png")
-    scores = {result.fold: result.score for result in results}
-    plots.fold_scores(scores, _score(prepared, oof), prepared.metric.name, paths.plots / "fold_scores.png")
+def drawing_of(prepared: Prepared, results: Sequence[FoldResult], oof: Predictions) -> Drawing:
+    """What the pictures show: learning curves, fold scores, confusion matrix or residuals, importances."""
+    kind, names, truths, predictions = _compared(prepared, oof)
+    return Drawing(
+        histories=[result.history for result in results],
+        scores={result.fold: result.score for result in results},
+        overall=_score(prepared, oof),
+        metric=prepared.metric.name,
+        kind=kind,
+        names=names,
+        truths=truths,
+        predictions=predictions,
+        importances=_mean_importances(results),
+    )
+
+
+def _compared(prepared: Prepared, oof: Predictions) -> tuple[str, Sequence[str], NDArray[Any], NDArray[Any]]:
+    """Kind and names of what is compared, the truths and the predictions; empty where no picture shows them."""
     targets, card = prepared.data.targets[_rows(oof)], prepared.card
     if card.learnt_task in (Task.BINARY, Task.MULTICLASS):
         labels = [str(label) for label in card.classes or ()]
         if len(labels) <= _MOST_CLASSES_DRAWN:
-            decided = decide(oof.values, prepared.input.task, PredictionKind.LABEL)
-            plots.confusion_matrix(targets, decided, labels, paths.plots / "confusion_matrix.png")
+            return "classes", labels, targets, decide(oof.values, prepared.input.task, PredictionKind.LABEL)
     elif card.task == Task.REGRESSION:
-        plots.residuals(targets, oof.values, list(card.targets), paths.plots / "residuals.png")
-    importances = _mean_importances(results)
-    if importances:
-        plots.importances(importances, paths.plots / "importances.png")
+        return "numbers", list(card.targets), targets, oof.values
+    return "none", [], np.empty(0), np.empty(0)
 
 
 def _mean_importances(results: Sequence[FoldResult]) -> dict[str, float]:

@@ -206,4 +206,6 @@ def _holds_objects(data: CompetitionData) -> bool:
 def _own_copy(data: CompetitionData, card: Card) -> CompetitionData:
     """The same tables, to be changed freely: pandas copies a column when it is written to."""
     frames = {name: getattr(data, name).copy(deep=False) for name in ("train", "test", "sample")}
-    return replace(data, card=card, targets=data.targets.copy(), **frames)
+    targets = data.targets.copy()
+    targets.flags.writeable = data.targets.flags.writeable
+    return replace(data, card=card, targets=targets, **frames)

@@ -12,11 +12,13 @@ import os
 import selectors
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from kagglerun.jobs.child import how_it_ended, visible_devices
 from kagglerun.sweep.objective import TrialScore, TrialTask
+from kagglerun.sweep.warm_process import LEAVE_SECONDS
 from kagglerun.sweep.worker_process import main, task_to_json
 from kagglerun.sweep.workers import (
     EpochDone,
@@ -30,7 +32,9 @@ from kagglerun.sweep.workers import (
 from kagglerun.workspace import Workspace
 
 _BLOCK_BYTES = 1 << 16
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = LEAVE_SECONDS + 5.0
+_CLOSE_SECONDS_WHEN_STOPPED = 3.0
+_BURY_SECONDS = 5.0
 
 
 class LocalWorkers:
@@ -55,6 +59,7 @@ class LocalWorkers:
         self._devices = visible_devices() if count > 1 else []
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, _Worker] = {}
+        self._stopping = False
 
     @property
     def free(self) -> int:
@@ -82,13 +87,18 @@ class LocalWorkers:
 
     def ask_to_stop(self) -> None:
         """Ask all tasks to end; see `wait` for their TrialInterrupted."""
+        self._stopping = True
         for worker in self._workers.values():
             worker.send({"stop": True})
 
     def close(self) -> None:
-        """End all processes at once; those without a task have a moment to leave by themselves."""
+        """End all processes that have a task; the others draw and track what they still owe, and leave."""
         for worker in self._workers.values():
-            worker.end()
+            worker.leave()
+        # Who asked for a stop waits for it; the next attempt makes up for what is owed.
+        deadline = time.monotonic() + (_CLOSE_SECONDS_WHEN_STOPPED if self._stopping else _CLOSE_SECONDS)
+        for worker in self._workers.values():
+            worker.end(deadline)
         self._workers.clear()
         self._selector.close()
 
@@ -113,7 +123,7 @@ class LocalWorkers:
     def _bury(self, worker: _Worker) -> list[Event]:
         self._selector.unregister(worker.output)
         del self._workers[worker.slot]
-        reason = worker.end()
+        reason = worker.end(time.monotonic() + _BURY_SECONDS)
         if worker.number is None and worker.was_ready:
             return []
         return [WorkerLost(worker.number, reason, worker.was_ready)]
@@ -155,17 +165,24 @@ class _Worker:
         """Whether the process has ended."""
         return self._process.poll() is not None
 
-    def end(self) -> str:
-        """End the process, by the end of its input if it is idle, and say how it ended."""
-        with contextlib.suppress(BrokenPipeError):
-            self._input.close()
+    def leave(self) -> None:
+        """Ask a process without a task to leave; end one that has a task."""
+        if self.number is None:
+            self.send({"leave": True})
+        else:
+            self._process.kill()
+
+    def end(self, deadline: float) -> str:
+        """Wait until the process has left, by the monotonic clock; then end it. Says how it ended."""
         if self.number is not None and not self.is_gone:
             self._process.kill()
         try:
-            code = self._process.wait(_CLOSE_SECONDS)
+            code = self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._input.close()
         self.output.close()
         return how_it_ended(code)
 

@@ -17,17 +17,19 @@ from kagglerun.errors import KagglerunError
 from kagglerun.jobs.child import Channel, die_with
 from kagglerun.sweep.objective import Objective, TrialStopped, TrialTask, load_objective
 from kagglerun.sweep.pruning.rule import StopRule
+from kagglerun.sweep.warm_process import WarmProcess
 from kagglerun.workspace import Workspace
 
 
 def main(argv: list[str]) -> int:
-    """Execute tasks until the input ends.
+    """Execute tasks until told to leave; the end of the input ends the process at once.
 
     Args:
         argv: dotted path of the objective; process id of the coordinator.
 
     Returns:
-        The exit code; 1 after an error of the program, so that the next trial gets a fresh process.
+        The exit code: 0 when told to leave; 1 after an error of the program, so that the next trial gets a fresh
+        process.
     """
     objective_path, parent = argv
     die_with(int(parent))
@@ -35,10 +37,15 @@ def main(argv: list[str]) -> int:
     channel = Channel()
     objective = load_objective(objective_path)
     workspace = Workspace.find()
+    process = WarmProcess(workspace, objective.is_tracked)
     channel.send({"event": "ready"})
-    while True:
-        if not _execute(objective, workspace, channel.receive()["task"], channel):
+    while "task" in (said := channel.receive()):
+        process.before(said["task"])
+        if not _execute(objective, workspace, said["task"], channel):
+            process.leave()
             return 1
+    process.leave()
+    return 0
 
 
 def task_to_json(task: TrialTask) -> dict[str, Any]:

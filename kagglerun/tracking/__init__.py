@@ -7,34 +7,41 @@ thread. What MLflow cannot take now (a locked database, a server that is down) s
 This package alone imports mlflow, and only mlflow_store.py in it.
 """
 
-from kagglerun.tracking.mlflow_store import prepare_database, tracking_uri, without_password
+from kagglerun.tracking.mlflow_store import NO_MLFLOW, prepare_database, tracking_uri, without_password
 from kagglerun.tracking.sync import SyncReport, all_tracked, behind, sync, was_killed
 from kagglerun.tracking.tracker import (
     NullTracker,
     Tracker,
+    add_artifacts,
     add_values,
     close_parent,
     flatten,
+    let_ends_linger,
     open_parent,
     open_tracker,
+    wait_for_ends,
 )
 from kagglerun.tracking.ui import serve_ui
 
 __all__ = [
+    "NO_MLFLOW",
     "NullTracker",
     "SyncReport",
     "Tracker",
+    "add_artifacts",
     "add_values",
     "all_tracked",
     "behind",
     "close_parent",
     "flatten",
+    "let_ends_linger",
     "open_parent",
     "open_tracker",
     "prepare_database",
     "serve_ui",
     "sync",
     "tracking_uri",
+    "wait_for_ends",
     "was_killed",
     "without_password",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -95,7 +96,10 @@ class JournalTracker:
     def end(self, state: str, error: str | None = None) -> None:
         """End the run and wait a little for MLflow to catch up."""
         self._write(End(state, error))
-        if self._pusher is not None:
+        if self._pusher is not None and _ends_linger:
+            self._pusher.finish_later()
+            _lingering[:] = [pusher for pusher in [*_lingering, self._pusher] if pusher.is_alive()]
+        elif self._pusher is not None:
             self._pusher.finish(self._flush_seconds)
         self._journal.release()
 
@@ -139,6 +143,10 @@ class _Pusher(threading.Thread):
         while not self._finishing.wait(pause):
             pause = _BATCH_SECONDS if self._push() else min(pause * 2, _LONGEST_PAUSE_SECONDS)
         self._push()
+
+    def finish_later(self) -> None:
+        """Push what is left, once, without being waited for."""
+        self._finishing.set()
 
     def finish(self, seconds: float) -> None:
         """Push what is left, for at most `seconds`."""
@@ -242,6 +250,37 @@ def close_parent(
     tracker.end(state)
 
 
+_ends_linger = False
+_lingering: list[_Pusher] = []
+
+
+def let_ends_linger() -> None:
+    """From now on, runs of this process that end do not wait for MLflow; see `wait_for_ends`.
+
+    For processes that execute one run after another: MLflow catches up while the next one trains.
+    """
+    global _ends_linger
+    _ends_linger = True
+
+
+def wait_for_ends(seconds: float) -> bool:
+    """Wait until MLflow has caught up with the runs that ended, for at most so long; whether it has."""
+    deadline = time.monotonic() + seconds
+    for pusher in _lingering:
+        pusher.join(max(0.0, deadline - time.monotonic()))
+    return not any(pusher.is_alive() for pusher in _lingering)
+
+
+def add_artifacts(workspace: Workspace, run: RunPaths, paths: Iterable[Path], folder: str = "") -> None:
+    """Keep files with a run that has ended, in `folder` of its artifacts: journal first, then MLflow.
+
+    Raises:
+        OSError: the journal cannot be written.
+    """
+    Journal(run.journal).append(*(Artifact(str(path.relative_to(run.folder)), folder) for path in paths))
+    _catch_up(workspace, run)
+
+
 def add_values(
     workspace: Workspace, run: RunPaths, values: Mapping[str, float], tags: Mapping[str, str] | None = None
 ) -> None:
@@ -259,6 +298,10 @@ def add_values(
         journal.append(Values(new, 0))
     if tags:
         journal.append(Tags({key: str(value) for key, value in tags.items()}))
+    _catch_up(workspace, run)
+
+
+def _catch_up(workspace: Workspace, run: RunPaths) -> None:
     try:
         Replay(workspace, run, Store(workspace)).advance()
     except KagglerunError as error:
