@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -42,6 +43,12 @@ def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the time would go to them."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, path, **__: Path(path).write_bytes(b"a picture"))
+
+
 def make_config(name: str, kind: str = "tabular_neural", **sweep: Any) -> Config:
     """Most learning rates of its range are hopeless."""
     models = {
@@ -56,7 +63,7 @@ def make_config(name: str, kind: str = "tabular_neural", **sweep: Any) -> Config
         "training": {"epochs": 4, "batch_size": 16, "cpu_threads": 1, "device": "cpu"},
         "optimizer": {"lr": 0.02},
         "sweep": {
-            "trials": 10,
+            "trials": 7,
             "lag": LAG,
             "sampler": "random",
             "search": {"optimizer.lr": {"low": 1e-6, "high": 1e-1, "log": True}},
@@ -130,12 +137,13 @@ class WorkerKiller(Listener):
             psutil.Process().children()[0].kill()
 
 
+@pytest.mark.slow
 def test_hopeless_trials_are_stopped_the_same_by_two_workers_of_which_one_is_killed(
     workspace: Workspace, competition: CompetitionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = sweep_inline(workspace, make_config("one"), monkeypatch)
     stopped = [trial for trial in one if trial.state is TrialState.PRUNED]
-    assert len(stopped) >= 3 and all(trial.value is None and trial.stopped for trial in stopped)
+    assert len(stopped) >= 2 and all(trial.value is None and trial.stopped for trial in stopped)
     killer = WorkerKiller()
     two = sweep(workspace, make_config("one", workers=2).model_copy(update={"name": "two"}), killer)
     assert killer.kills == 1 and any("its worker was lost" in line for line in killer.lines)
