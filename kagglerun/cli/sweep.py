@@ -22,8 +22,11 @@ _ENVIRONMENT = (
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
+    "KAGGLERUN_STUDIES_URL",
+    "PGPASSWORD",
+    "PGPASSFILE",
 )
-"""What runs read from the environment: a resume from another shell needs it too."""
+"""What a sweep reads from the environment: a resume from another shell needs it too."""
 
 
 def sweep(

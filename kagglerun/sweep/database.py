@@ -18,9 +18,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import optuna
-from sqlalchemy.pool import NullPool
-
 from kagglerun.config.settings import load_settings
 from kagglerun.errors import ConfigError, JobError
 from kagglerun.workspace import Workspace
@@ -103,9 +100,8 @@ class Postgres:
 
     def open(self) -> Any:
         """Optuna's storage."""
-        _quiet()
         # The engine sees no address, so nothing that it says can hold the password.
-        return optuna.storages.RDBStorage("postgresql+psycopg://", engine_kwargs={"creator": self._connect})
+        return _storage("postgresql+psycopg://", creator=self._connect)
 
     def hold(self) -> None:
         """Take the study's lock, or make sure that it is still held.
@@ -203,14 +199,18 @@ def _parsed(address: str, source: str) -> dict[str, Any]:
 
 def open_storage(path: Path) -> Any:
     """Optuna's storage in a SQLite file, whatever characters its path holds."""
+    from sqlalchemy.pool import NullPool
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    _quiet()
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=_BUSY_SECONDS)
 
-    return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": NullPool})
+    return _storage("sqlite://", creator=connect, poolclass=NullPool)
 
 
-def _quiet() -> None:
+def _storage(dialect: str, **options: Any) -> Any:
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.storages.RDBStorage(dialect, engine_kwargs=options)

@@ -15,6 +15,7 @@ from kagglerun.config.settled import keep_settled
 from kagglerun.errors import ConfigError
 from kagglerun.files import write_text
 from kagglerun.jobs.control import running_job
+from kagglerun.sweep.database import studies_database
 from kagglerun.sweep.limits import checked_proposals
 from kagglerun.sweep.lock import locked_error, refuse_if_locked
 from kagglerun.sweep.objective import EXPERIMENT, Objective, load_objective
@@ -96,6 +97,7 @@ def prepare_study(
     else:
         _check_same_study(before, spec)
     _refuse_if_worked_on(workspace, paths)
+    studies_database(workspace, name)  # an address that cannot be one is told now, not in the job's log
     if before is None and spec.config.sweep.warm_start:
         earlier = [_earlier_study(workspace, slug, named) for named in spec.config.sweep.warm_start]
         keep_earlier_trials(paths, spec, [(read_spec(source), read_trials(source)) for source in earlier])

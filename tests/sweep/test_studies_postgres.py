@@ -202,7 +202,7 @@ def test_an_address_of_something_else_is_refused(
 ) -> None:
     monkeypatch.setenv("KAGGLERUN_STUDIES_URL", address)
     with pytest.raises(ConfigError, match="KAGGLERUN_STUDIES_URL is no address of a PostgreSQL") as refused:
-        studies_database(workspace, NAME)
+        prepare_study(workspace, toy_config(2), objective=TOY)
     assert "s3cret" not in refused.value.message + str(refused.value.hint)
 
 
