@@ -49,6 +49,7 @@ def _facts(paths: RunPaths) -> dict[str, Any]:
         "competition": paths.slug,
         "folder": str(paths.folder),
         "status": status,
+        "pruned": _json_of(paths.pruned) if status.get("state") == "PRUNED" else {},
         "metrics": _json_of(paths.metrics),
         "config": _changed_config(paths),
         "fingerprint": _json_of(paths.fingerprint),
@@ -92,6 +93,8 @@ def _print_head(facts: dict[str, Any]) -> None:
     out.print(f"  competition {escape(facts['competition'])}, started {status.get('started') or 'at an unknown time'}")
     if status.get("error"):
         out.print(f"  [red]{escape(str(status['error']))}[/]")
+    if facts["pruned"]:
+        out.print(f"  stopped early {escape(facts['pruned']['reason'])}")
     if facts["weights_deleted"]:
         again = f"kagglerun reproduce {facts['run']} --keep"
         out.print(f"  {escape(facts['weights_deleted'])}; `{escape(again)}` makes them again")
