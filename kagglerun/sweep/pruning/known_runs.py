@@ -83,6 +83,7 @@ class Background:
         folds = [np.flatnonzero(known.fold == fold) for fold in range(int(known.fold.max()) + 1)]
         empty = [PairedFold(known.rows[at], known.rival[at], known.rival[at]) for at in folds]
         self._pooled = pool(empty, scoring.units)
+        self._runs = min(len(known.others), int(self._pooled.units_of_folds.min()) // _UNITS_PER_RUN)
         self._better = self._differences(np.concatenate(folds), known.others)  # (runs, n), in the order of the folds
 
     @property
@@ -94,8 +95,8 @@ class Background:
         """The dispersion of each run's folds, as if it were the candidate and the other runs the known ones."""
         found = []
         for run in range(len(self._better)):
-            others = np.delete(self._better, run, axis=0)
-            residuals = self._better[run] - _slopes(self._better[run], others) @ others
+            others = np.delete(self._better, run, axis=0)[: self._runs]
+            residuals = self._better[run] - _slopes(self._better[run], others, self._pooled) @ others
             found.append(difference_of_rows(residuals, self._pooled).dispersion)
         return found
 
@@ -107,13 +108,13 @@ class Background:
             folds: their rows and predictions.
         """
         at = np.searchsorted(self._known.rows, folds.rows)
-        runs = min(len(self._better), (folds.free_units + 1) // _UNITS_PER_RUN)
+        runs = self._runs
         inside = at < len(self._known.rows)
         if runs == 0 or not inside.all() or not np.array_equal(self._known.rows[at], folds.rows):
             return found
         better = self._candidate(folds)
         others = self._differences(at, self._known.others[:runs])
-        slopes = _slopes(better, others)
+        slopes = _slopes(better, others, folds)
         residuals = better - slopes @ others
         before, after = difference_of_rows(better, folds), difference_of_rows(residuals, folds)
         if before.variance <= 0:
@@ -147,10 +148,15 @@ class Background:
         return losses
 
 
-def _slopes(better: Array, others: Array) -> Array:
-    """(runs,) coefficients of the regression, with an intercept, of a candidate's differences on the known runs'."""
-    centred = others - others.mean(axis=1, keepdims=True)
+def _slopes(better: Array, others: Array, folds: PooledFolds) -> Array:
+    """(runs,) coefficients of the regression, within folds, of a candidate's differences on the known runs'."""
+    centred = np.stack([_within(each, folds) for each in (better, *others)])
     products = centred @ centred.T
-    ridge = _RIDGE * np.trace(products) / max(1, len(products)) + np.finfo(np.float64).tiny
-    found = np.linalg.solve(products + ridge * np.eye(len(products)), centred @ (better - better.mean()))
+    ridge = _RIDGE * np.trace(products[1:, 1:]) / max(1, len(others)) + np.finfo(np.float64).tiny
+    found = np.linalg.solve(products[1:, 1:] + ridge * np.eye(len(others)), products[1:, 0])
     return np.asarray(found, dtype=np.float64)
+
+
+def _within(values: Array, folds: PooledFolds) -> Array:
+    """Values less their fold's mean."""
+    return np.asarray(values - (np.bincount(folds.fold, weights=values) / folds.fold_rows)[folds.fold])
