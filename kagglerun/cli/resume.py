@@ -91,10 +91,20 @@ def _resume_all(workspace: Workspace, interrupted: bool) -> None:
 
 
 def _go_on(workspace: Workspace, paths: JobPaths) -> None:
+    _start_again(workspace, paths)
+    out.print(f"{paths.job_id} goes on; `kagglerun logs -f {paths.job_id}` follows it", markup=False)
+
+
+def _start_again(workspace: Workspace, paths: JobPaths) -> None:
+    """On the cluster that ran it last, or on this machine."""
     from kagglerun.jobs.launch import relaunch
 
-    relaunch(workspace, paths)
-    out.print(f"{paths.job_id} goes on; `kagglerun logs -f {paths.job_id}` follows it", markup=False)
+    if not paths.cluster.is_file():
+        relaunch(workspace, paths)
+        return
+    from kagglerun.sweep.ray.submit import submit_again
+
+    submit_again(workspace, paths)
 
 
 def _print_autostart(workspace: Workspace, systemd: bool, cron: bool) -> None:

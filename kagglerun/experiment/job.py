@@ -34,7 +34,8 @@ def launch_run(workspace: Workspace, config: Config, run_id: str, processes: int
     argv = [__name__, paths.slug, run_id, str(processes) if processes else _ONE_AFTER_ANOTHER]
     refuse_second(workspace, argv[:3], f"the run {run_id}")
     _freeze(paths, config)
-    return launch(workspace, f"train-{run_id}", argv, what=f"train {run_id}", environment=WORK_ENVIRONMENT)
+    name = f"train-{config.name or run_id}"
+    return launch(workspace, name, argv, what=f"train {run_id}", environment=WORK_ENVIRONMENT)
 
 
 def main(argv: list[str]) -> int:

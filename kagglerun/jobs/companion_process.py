@@ -148,6 +148,8 @@ class _Attendant:
         if is_alive(self._pid, self._identity):
             self._log.write(f"{time.strftime('%H:%M:%S')} it did not end in time and was killed\n".encode())
             with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)  # on a cluster it leads no group
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
 
 

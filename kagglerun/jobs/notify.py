@@ -12,7 +12,6 @@ neither logged nor written anywhere else. A notification that fails costs a line
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import signal
@@ -20,8 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -191,6 +188,10 @@ def post(address: str, notification: Notification, seconds: float = WEBHOOK_SECO
     Raises:
         NotificationFailed: the server refused it or could not be reached; its message never holds the address.
     """
+    import http.client
+    import urllib.error
+    import urllib.request
+
     if not address.startswith(_SCHEMES):
         raise NotificationFailed("the webhook's address does not begin with https:// or http://")
     headers = {"Content-Type": "application/json", "User-Agent": "kagglerun"}
