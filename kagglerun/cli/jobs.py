@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kagglerun.cli.console import out
+from kagglerun.cli.console import err, out
 
 if TYPE_CHECKING:
     from kagglerun.jobs.control import JobInfo
     from kagglerun.jobs.gpus import JobGpu
+    from kagglerun.workspace import Workspace
 
 _WIDTH_FOR_ALL = 120
+_LEAST_FREE_BYTES = 16 << 20
 _STYLES = {
     "running": "green",
     "starting": "green",
@@ -33,18 +35,32 @@ def jobs(
     Of jobs that run also the GPUs they compute on with the memory they hold, the time that is left, and the time
     since their last sign of life. A job that lives, but has given none for a minute, is called stale. The state is
     read from the job's files and the process table, so it is right after a kill -9 or a reboot too.
-    A job that was stopped, killed or failed goes on with `kagglerun resume JOB`.
+    A job that was stopped, killed or failed goes on with `kagglerun resume JOB`; one that waits for room on a full disk
+    goes on by itself.
     """
     from kagglerun.jobs.control import list_jobs
     from kagglerun.workspace import Workspace
 
-    found = list_jobs(Workspace.find())
+    workspace = Workspace.find()
+    found = list_jobs(workspace)
     if as_json:
         _print_json(found)
     elif not found:
         out.print("no jobs yet; `kagglerun sweep baseline.yaml` starts one")
     else:
         _print_table(found)
+        _warn_of_full_disk(workspace)
+
+
+def _warn_of_full_disk(workspace: Workspace) -> None:
+    """A job cannot write that it waits while the disk is full; who looks at it can see that."""
+    import shutil
+
+    free = min(shutil.disk_usage(folder).free for folder in (workspace.root, workspace.state))
+    if free < _LEAST_FREE_BYTES:
+        err.print(
+            f"[bold yellow]the disk is full[/] ({free / 1e6:.1f} MB free): jobs that write wait until there is room"
+        )
 
 
 def _print_json(found: list[JobInfo]) -> None:

@@ -23,6 +23,7 @@ class RunProgress:
         self._at: dict[int, float] = {}
         self._scores: dict[int, float] = {}
         self._read_back = 0
+        self._tell("preparing", {})
 
     def epoch(self, fold: int, epoch: int, epochs: int, values: Mapping[str, float]) -> None:
         """Say how far the fold is."""

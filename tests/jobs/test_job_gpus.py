@@ -126,3 +126,12 @@ def test_a_status_from_before_gpus_were_noted_is_read(workspace: Workspace) -> N
     write_json(job.status, {**values, "error": None})
     assert job_info(job).state is JobState.STALE
     assert job_info(job).gpus == ()
+
+
+def test_jobs_says_that_the_disk_is_full(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(workspace, (), {})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=1_500_000))
+    assert run(["jobs"]) == 0
+    assert "the disk is full (1.5 MB free)" in capsys.readouterr().err
