@@ -40,7 +40,7 @@ class PoolSource:
     Attributes:
         name: what it is.
         bundle: file name of the competition's bundle; None for data that comes with scikit-learn.
-        metric: our name of the metric.
+        metrics: our names of the metrics, the competition's own first.
         task: what is predicted.
         load: from the unpacked training table to features (n, p) and targets.
         propose: from a generator to a config.
@@ -49,7 +49,7 @@ class PoolSource:
 
     name: str
     bundle: str | None
-    metric: str
+    metrics: tuple[str, ...]
     task: Task
     load: Callable[[pd.DataFrame | None], tuple[Any, Array]]
     propose: Callable[[np.random.Generator], dict[str, Any]]
@@ -78,16 +78,16 @@ class Pool:
 
 
 def load_pools(data: Path, names: Sequence[str] = ()) -> list[Pool]:
-    """All pools (or the named ones), from the cache or made now.
+    """All pools (or those of the named data), one a metric, from the cache or made now.
 
     Args:
         data: folder with the competitions' bundles.
         names: which; all when empty.
     """
-    return [_pool(source, data) for source in SOURCES if not names or source.name in names]
+    return [pool for source in SOURCES if not names or source.name in names for pool in _pools(source, data)]
 
 
-def _pool(source: PoolSource, data: Path) -> Pool:
+def _pools(source: PoolSource, data: Path) -> list[Pool]:
     file = CACHE / f"{source.name}-{CONFIGS}x{REPEATS}x{N_SPLITS}.npz"
     if not file.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,8 @@ def _pool(source: PoolSource, data: Path) -> Pool:
         np.savez(part, **arrays)
         part.replace(file)
     with np.load(file) as held:
-        return Pool(source.name, source.metric, source.task, held["targets"], held["folds"], held["predictions"])
+        arrays = {name: held[name] for name in ("targets", "folds", "predictions")}
+    return [Pool(source.name, metric, source.task, **arrays) for metric in source.metrics]
 
 
 def _fit(source: PoolSource, data: Path) -> dict[str, Array]:
@@ -263,15 +264,20 @@ def _shrinkage(config: dict[str, Any], seed: int) -> Any:
 
 
 SOURCES = (
-    PoolSource("titanic", "titanic", "accuracy", Task.BINARY, _titanic, _boosting_config, _classifier),
+    PoolSource("titanic", "titanic", ("accuracy", "log_loss"), Task.BINARY, _titanic, _boosting_config, _classifier),
     PoolSource(
-        "house prices", "house-prices-advanced-regression-techniques", "rmsle", Task.REGRESSION, _houses,
+        "house prices", "house-prices-advanced-regression-techniques", ("rmsle", "mae"), Task.REGRESSION, _houses,
         _boosting_config, _regressor,
     ),
-    PoolSource("steel plates", "playground-series-s4e3", "auc", Task.BINARY, _steel, _boosting_config, _classifier),
-    PoolSource("disaster tweets", "nlp-getting-started", "f1", Task.BINARY, _disasters, _linear_config, _linear),
-    PoolSource("digits", None, "log_loss", Task.MULTICLASS, _digits, _neural_config, _neural),
-    PoolSource("diabetes", None, "rmse", Task.REGRESSION, _diabetes, _shrinkage_config, _shrinkage),
+    PoolSource(
+        "steel plates", "playground-series-s4e3", ("auc", "log_loss"), Task.BINARY, _steel,
+        _boosting_config, _classifier,
+    ),
+    PoolSource(
+        "disaster tweets", "nlp-getting-started", ("f1", "log_loss"), Task.BINARY, _disasters, _linear_config, _linear
+    ),
+    PoolSource("digits", None, ("log_loss", "accuracy"), Task.MULTICLASS, _digits, _neural_config, _neural),
+    PoolSource("diabetes", None, ("rmse", "mae"), Task.REGRESSION, _diabetes, _shrinkage_config, _shrinkage),
 )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def simulate(population: Population, number: int, learns: bool) -> SimulatedStud
         number: of the study; everything follows from it.
         learns: whether later trials are better on average, as under a sampler that learns; else in random order.
     """
-    random = generator(number, "study", population.pool.name)
+    random = generator(number, "study", population.pool.name, population.pool.metric)
     repeat = random.permutation(population.pool.predictions.shape[1])[:N_SPLITS]
     inside = [np.flatnonzero(population.pool.folds[r] == random.integers(N_SPLITS)) for r in repeat]
     rows = tuple(
