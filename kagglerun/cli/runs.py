@@ -14,6 +14,7 @@ from kagglerun.cli.console import out
 
 if TYPE_CHECKING:
     from kagglerun.experiment.runs import RunSummary
+    from kagglerun.submission.select import Selection
     from kagglerun.workspace import Workspace
 
 _SHOWN = 20
@@ -23,6 +24,7 @@ _COLUMNS = {
     "state": 0,
     "OOF score": 0,
     "± folds": 0,
+    "best?": 115,
     "folds": 130,
     "public": 0,
     "model": 105,
@@ -42,8 +44,9 @@ def runs(
 ) -> None:
     """List the runs, the best first. Only runs with the same data, folds and metric stand in one table.
 
-    The best is marked with a star: `kagglerun submit best` sends that one. A pruned run is a trial that was stopped
-    before it had all its folds; it has no score and is never the best.
+    The best is marked with a star: `kagglerun submit best` sends that one. It is the run whose score is surely the
+    highest, and `best?` says how likely it is that no other one is truly better. A pruned run is a trial that was
+    stopped before it had all its folds; it has no score and is never the best.
     """
     from kagglerun.competition_ref import CompetitionRef
     from kagglerun.experiment.runs import list_runs
@@ -80,11 +83,16 @@ def _print_json(found: list[RunSummary]) -> None:
 
 def _print_competition(workspace: Workspace, slug: str, found: list[RunSummary], everything: bool) -> None:
     """The table of the group that the newest run belongs to; with `everything`, one of each group."""
-    best = _best_id(workspace, slug)
-    groups = _groups(found)
+    best = _selection(workspace, slug)
+    reruns = 0 if everything else sum(run.rerun is not None for run in found)
+    groups = _groups(found if everything else [run for run in found if run.rerun is None])
     shown = groups if everything else groups[:1]
     for group in shown:
         _print_group(slug, group, best, len(group) if everything else _SHOWN)
+    if reruns:
+        out.print(
+            f"and {reruns} rerun{'s' * (reruns != 1)} of finalists with other seeds and splits (--all shows them)"
+        )
     others = Counter(run.state.lower() for group in groups[len(shown) :] for run in group)
     if others:
         counts = ", ".join(f"{count} {state}" for state, count in sorted(others.items()))
@@ -93,24 +101,24 @@ def _print_competition(workspace: Workspace, slug: str, found: list[RunSummary],
 
 def _groups(found: list[RunSummary]) -> list[list[RunSummary]]:
     """Comparable runs together, the newest run's group first; runs without a fingerprint stand with the newest."""
-    finished = [run.comparable for run in found if run.comparable and run.state == "FINISHED"]
+    finished = [run.comparable for run in found if run.comparable and run.state == "FINISHED" and run.rerun is None]
     known = [run.comparable for run in found if run.comparable]
     newest = (finished or known or [""])[-1]
     keys = dict.fromkeys([newest, *reversed(known)])
     return [[run for run in found if (run.comparable or newest) == key] for key in keys]
 
 
-def _best_id(workspace: Workspace, slug: str) -> str | None:
+def _selection(workspace: Workspace, slug: str) -> Selection | None:
     from kagglerun.errors import ConfigError
     from kagglerun.submission.select import select_best
 
     try:
-        return select_best(workspace, slug).run.run_id
+        return select_best(workspace, slug)
     except ConfigError:
         return None  # nothing is finished yet
 
 
-def _print_group(slug: str, group: list[RunSummary], best: str | None, most: int) -> None:
+def _print_group(slug: str, group: list[RunSummary], best: Selection | None, most: int) -> None:
     from rich.table import Table
 
     metric = next((run for run in group if run.metric), None)
@@ -118,7 +126,7 @@ def _print_group(slug: str, group: list[RunSummary], best: str | None, most: int
     table = Table(box=None, pad_edge=False, header_style="bold")
     shown = [name for name, width in _COLUMNS.items() if out.width >= width]
     for name in shown:
-        numeric = name in ("OOF score", "± folds", "folds", "public", "age")
+        numeric = name in ("OOF score", "± folds", "best?", "folds", "public", "age")
         table.add_column(name, justify="right" if numeric else "left", no_wrap=name != "run", overflow="fold")
     for run in ordered[:most]:
         cells = _cells(run, best)
@@ -128,6 +136,20 @@ def _print_group(slug: str, group: list[RunSummary], best: str | None, most: int
     out.print(table, soft_wrap=False)
     if len(ordered) > most:
         out.print(f"and {len(ordered) - most} more (--all shows them)")
+    if best and best.run in group:
+        _print_certainty(best)
+
+
+def _print_certainty(best: Selection) -> None:
+    """How sure the best score is; nothing where one fold is all there is."""
+    sure = best.certainty
+    if sure.standard_error is None:
+        return
+    least = "at least" if best.run.greater_is_better else "at most"
+    out.print(
+        f"★ {_number(sure.estimate)} ± {_number(sure.standard_error)}, with 95 % {least} {_number(sure.bound)}; "
+        f"no other run is truly better: {sure.probability_best:.0%}"
+    )
 
 
 def _rank(run: RunSummary) -> tuple[bool, float]:
@@ -137,15 +159,17 @@ def _rank(run: RunSummary) -> tuple[bool, float]:
     return (False, -run.score if run.greater_is_better else run.score)
 
 
-def _cells(run: RunSummary, best: str | None) -> dict[str, str]:
+def _cells(run: RunSummary, best: Selection | None) -> dict[str, str]:
+    certainty = best.certainties.get(run.run_id) if best else None
     style = _STYLES.get(run.state, "")
     spread = statistics.pstdev(run.fold_scores) if run.state == "FINISHED" and len(run.fold_scores) > 1 else None
     return {
-        "": "★" if run.run_id == best else "",
+        "": "★" if best and run.run_id == best.run.run_id else "",
         "run": escape(run.run_id),
         "state": f"[{style}]{run.state.lower()}[/]" if style else run.state.lower(),
         "OOF score": _number(run.score),
         "± folds": _number(spread),
+        "best?": f"{certainty.probability_best:.0%}" if certainty else "-",
         "folds": str(len(run.fold_scores) or "-"),
         "public": _number(run.public_score),
         "model": escape(run.model),

@@ -108,7 +108,7 @@ def run_experiment(
         config: the resolved config; see `resolve_config`.
         run_id: name of the run's folder.
         parent: MLflow run id of the study's parent.
-        tags: further MLflow tags; `study` names the study of a trial.
+        tags: further MLflow tags; `study` names the study of a trial, `rerun` counts its reruns.
         observer: is told of epochs and folds, and may stop the run.
         processes: folds that are trained at the same time, each by a process (or `training.gpus` of them) of its own;
             None trains them one after another, in this process where one is enough. The result is the same.
@@ -157,7 +157,7 @@ def _execute(
     """
     if config.training.cpu_threads:
         torch.set_num_threads(config.training.cpu_threads)
-    write_status(paths, "RUNNING", study=tags.get("study"))
+    write_status(paths, "RUNNING", tags=tags)
     tracker: Tracker | None = None
     try:
         prepared = prepare(workspace, config)
@@ -209,10 +209,18 @@ def _curve(paths: RunPaths, fold: int) -> tuple[float, ...]:
     return curve_of(read_json(result)["history"]) if result.exists() else ()
 
 
-def write_status(paths: RunPaths, state: str, error: str | None = None, study: str | None = None) -> None:
-    """Write RUNNING, FINISHED, PRUNED, FAILED or KILLED, with the time and the reason; start and study stay."""
+def write_status(paths: RunPaths, state: str, error: str | None = None, tags: Mapping[str, str] | None = None) -> None:
+    """Write RUNNING, FINISHED, PRUNED, FAILED or KILLED, with the time and the reason; what it began with stays.
+
+    Args:
+        paths: the run.
+        state: one of them.
+        error: why it failed.
+        tags: `study` of a trial and the number of its `rerun` stand in the status.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    before = read_json(paths.status) if paths.status.exists() else {"started": now, "study": study}
+    known = {name: (tags or {}).get(name) for name in ("study", "rerun")}
+    before = read_json(paths.status) if paths.status.exists() else {"started": now, **known}
     write_json(paths.status, {**before, "state": state, "time": now, "error": error}, durable=False)
 
 

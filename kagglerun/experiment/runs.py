@@ -28,6 +28,7 @@ class RunSummary:
         fold_scores: the metric of each fold; of a pruned run, of those that it has.
         model: model kind and, for images, the model's name.
         study: the study it is a trial of, or None.
+        rerun: which rerun of that trial it is, with another seed and another split, counted from 1; None: the trial.
         started: ISO 8601, UTC.
         seconds: time over all folds.
         error: why it failed.
@@ -45,6 +46,7 @@ class RunSummary:
     fold_scores: tuple[float, ...]
     model: str
     study: str | None
+    rerun: int | None
     started: str | None
     seconds: float | None
     error: str | None
@@ -56,6 +58,11 @@ class RunSummary:
     def comparable(self) -> str | None:
         """Runs compare only where this is equal and not None."""
         return self.fingerprint.get("comparable")
+
+    @property
+    def original(self) -> str:
+        """Id of the run that this is a rerun of; its own where it is none."""
+        return self.run_id if self.rerun is None else self.run_id.removesuffix(f"-r{self.rerun}")
 
 
 def list_runs(workspace: Workspace, slug: str | None = None) -> list[RunSummary]:
@@ -78,6 +85,7 @@ def summarise(run: RunPaths) -> RunSummary:
         fold_scores=tuple((metrics or pruned).get("fold_scores", ())),
         model=_model_text(run),
         study=status.get("study"),
+        rerun=int(status["rerun"]) if status.get("rerun") else None,
         started=status.get("started"),
         seconds=(metrics or pruned).get("seconds"),
         error=status.get("error"),

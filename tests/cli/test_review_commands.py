@@ -45,7 +45,8 @@ def test_runs_lists_the_best_first_and_marks_it(workspace: Workspace, capsys: py
         _make(workspace, run_id, score)
     assert run(["runs", "titanic"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["★", "one", "three", "four"]
+    assert [line.split()[0] for line in lines[2:]] == ["★", "one", "three", "four", "★"]
+    assert "with 95 % at least" in lines[-1]
     assert "0.90000" in lines[2]
     assert "0.01000" in lines[2]
     assert "failed" in lines[5]

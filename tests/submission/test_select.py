@@ -21,13 +21,22 @@ def _run(
     comparable: str = "same",
     state: str = "FINISHED",
     greater: bool = True,
+    folds: tuple[float, ...] = (),
+    rerun: int | None = None,
 ) -> None:
     run = workspace.run("coins", name)
     write_text(run.config, "competition: coins\n")
-    write_json(run.status, {"state": state, "started": f"2026-01-01T00:{minute:02}:00+00:00"})
+    write_json(
+        run.status, {"state": state, "started": f"2026-01-01T00:{minute:02}:00+00:00", "rerun": rerun and str(rerun)}
+    )
     write_json(run.fingerprint, {"comparable": comparable})
     if score is not None:
-        metrics: dict[str, Any] = {"score": score, "fold_scores": [score], "metric": "accuracy", "seconds": 1.0}
+        metrics: dict[str, Any] = {
+            "score": score,
+            "fold_scores": folds or [score],
+            "metric": "accuracy",
+            "seconds": 1.0,
+        }
         write_json(run.metrics, {**metrics, "greater_is_better": greater})
 
 
@@ -66,3 +75,29 @@ def test_without_a_finished_run_there_is_no_best(workspace: Workspace) -> None:
     with pytest.raises(ConfigError, match=r"no finished run \(1 failed\)") as caught:
         select_best(workspace, "coins")
     assert "kagglerun sweep" in str(caught.value.hint)
+
+
+def test_reruns_decide_between_close_runs_and_are_no_candidates_themselves(workspace: Workspace) -> None:
+    _run(workspace, "lucky", 0.91, minute=0, folds=(0.90, 0.92, 0.91))
+    _run(workspace, "solid", 0.90, minute=1, folds=(0.91, 0.90, 0.89))
+    assert select_best(workspace, "coins").run.run_id == "lucky"
+    for number in (1, 2, 3):
+        for name, score in (("lucky", 0.80), ("solid", 0.90 + number / 1000)):
+            folds = (score - 0.01, score + 0.01, score)
+            _run(
+                workspace, f"{name}-r{number}", score, minute=9, comparable=f"split {number}", folds=folds, rerun=number
+            )
+    chosen = select_best(workspace, "coins")
+    assert (chosen.run.run_id, chosen.compared, chosen.left_out) == ("solid", 2, ())
+    assert chosen.certainty.estimate == pytest.approx(0.902) and chosen.certainty.bound < 0.902
+    assert chosen.certainty.probability_best > 0.9
+
+
+def test_it_is_said_how_sure_the_best_is(workspace: Workspace) -> None:
+    for minute, score in enumerate((0.80, 0.801, 0.70)):
+        noise = (-1, 1, 0) if minute % 2 else (1, 0, -1)
+        _run(workspace, f"run{minute}", score, minute=minute, folds=tuple(score + 0.01 * each for each in noise))
+    chosen = select_best(workspace, "coins")
+    certainties = chosen.certainties
+    assert chosen.run.run_id == "run1" and chosen.certainty.bound < 0.801 < 0.801 + chosen.certainty.standard_error  # type: ignore[operator]
+    assert 0.4 < certainties["run1"].probability_best < 0.7 and certainties["run2"].probability_best < 0.01
