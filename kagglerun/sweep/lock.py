@@ -1,20 +1,24 @@
 """One coordinator a study.
 
 The lock is one of the file system, inherited by the workers: it is free once the coordinator and all of them
-are gone, however they went.
+are gone, however they went. On a shared file system it holds for all machines; a team's PostgreSQL has one more (see
+`database`), for copies of a workspace.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from kagglerun.errors import JobError
+from kagglerun.files import disk_full_named
 from kagglerun.jobs.process import identity, is_alive
 from kagglerun.workspace import StudyPaths
 
@@ -32,20 +36,27 @@ def study_lock(paths: StudyPaths, job_id: str | None) -> Iterator[int]:
     Raises:
         JobError: another coordinator works on the study.
     """
-    paths.folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    with disk_full_named(paths.lock):
+        paths.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + _ORPHANS_SECONDS
         while not _try_lock(descriptor):
-            if _owner_is_alive(paths) or time.monotonic() > deadline:
+            if _is_at_work(paths) or time.monotonic() > deadline:
                 raise _locked(paths)
             time.sleep(_POLL_SECONDS)
-        owner = {"pid": os.getpid(), "identity": identity(os.getpid()), "job": job_id}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+        with disk_full_named(paths.lock):
+            _sign(descriptor, job_id)
         yield descriptor
     finally:
         os.close(descriptor)  # closed, not unlocked: a worker that still lives keeps the lock
+
+
+def _sign(descriptor: int, job_id: str | None) -> None:
+    """Write into the lock whose it is."""
+    owner = {"host": socket.gethostname(), "pid": os.getpid(), "identity": identity(os.getpid()), "job": job_id}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(owner).encode(), 0)
 
 
 def refuse_if_locked(paths: StudyPaths) -> None:
@@ -57,7 +68,7 @@ def refuse_if_locked(paths: StudyPaths) -> None:
     if not paths.lock.exists():
         return
     with paths.lock.open("r+b") as stream:
-        if not _try_lock(stream.fileno()) and _owner_is_alive(paths):
+        if not _try_lock(stream.fileno()) and _is_at_work(paths):
             raise _locked(paths)
 
 
@@ -66,6 +77,13 @@ def _try_lock(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP):
+            raise JobError(
+                "the file system of this workspace has no locks, so two coordinators could work on one study",
+                hint="keep the workspace on a local disk, or mount the shared one with locks (NFS: without nolock)",
+            ) from error
+        raise
     return True
 
 
@@ -77,13 +95,30 @@ def _owner(paths: StudyPaths) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def _owner_is_alive(paths: StudyPaths) -> bool:
+def _is_at_work(paths: StudyPaths) -> bool:
+    """Whether the lock's owner lives, as far as this machine can tell: of another one its lock is the proof."""
     owner = _owner(paths)
-    return bool(owner) and is_alive(int(owner["pid"]), str(owner["identity"]))
+    if not owner:
+        return False
+    return _is_elsewhere(owner) or is_alive(int(owner["pid"]), str(owner["identity"]))
+
+
+def _is_elsewhere(owner: dict[str, Any]) -> bool:
+    return bool(owner.get("host", socket.gethostname()) != socket.gethostname())
 
 
 def _locked(paths: StudyPaths) -> JobError:
     owner = _owner(paths)
+    if _is_elsewhere(owner):
+        return JobError(
+            f"process {owner['pid']} on {owner['host']} works on the study {paths.name} already",
+            hint=f"end it there: kagglerun stop {owner['job'] or ''}".rstrip(),
+        )
+    if owner and not _is_at_work(paths):
+        return JobError(
+            f"workers of a coordinator that has died still hold the study {paths.name}",
+            hint=f"fuser -v {paths.lock}    says which processes; end them",
+        )
     return locked_error(paths, owner.get("job"), owner.get("pid"))
 
 
