@@ -156,9 +156,10 @@ def _print_best(shown: _Study) -> None:
     from kagglerun.sweep.proposal import describe
 
     certainty = best.certainty
-    sure = "" if certainty.standard_error is None else f"; the best of all with {certainty.probability_best:.0%} chance"
+    alone = certainty.standard_error is None or shown.summary.complete == 1
+    sure = "" if alone else f"; the best of all with {certainty.probability_best:.0%} chance"
     _line("best", f"{with_noise(shown.summary)}  trial {best.number}, run {best.run_id}{sure}")
-    if certainty.standard_error is not None:
+    if not alone:
         side = "at least" if shown.summary.greater_is_better else "at most"
         _line("", f"truly {side} {certainty.bound:.5g}, corrected for {shown.summary.complete} trials (95 %)")
     _line("", describe(best.params))

@@ -235,5 +235,5 @@ def client(workspace: Workspace) -> Any:
 
 
 def parent_in_mlflow(workspace: Workspace, spec: StudySpec) -> Any:
-    (run,) = client(workspace).search_runs(["1"], f"tags.`kagglerun.study` = '{spec.name}'")
+    (run,) = client(workspace).search_runs(["1"], f"tags.`kagglerun.key` = '{spec.slug}/{spec.name}'")
     return run

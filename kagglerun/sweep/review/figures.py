@@ -89,7 +89,7 @@ class StudyFigures:
         slug: its competition.
         greater_is_better: direction of the scores.
         n_folds: folds of a whole trial.
-        axes: the parameters.
+        axes: the parameters that any trial tried.
         trials: by number.
         best: number of the best trial.
         best_so_far: (number, score) wherever the best changed.
@@ -131,7 +131,8 @@ class StudyFigures:
 
 def study_figures(spec: StudySpec, trials: Sequence[Trial]) -> StudyFigures:
     """Work out what is drawn of a study with these trials."""
-    parameters = spec.parameters
+    tried = {key for trial in trials for key in trial.params}
+    parameters = [parameter for parameter in spec.parameters if parameter.key in tried]
     axes = tuple(map(_axis, parameters))
     spans = _spans(trials)
     lanes = _lanes(spans)

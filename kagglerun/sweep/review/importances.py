@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState
 
-_LEAST_TRIALS = 4
+_LEAST_TRIALS = 10
 _TOP_SHARE = 0.1
 _LEAST_TOP = 5
 
@@ -24,7 +24,7 @@ def parameter_importances(spec: StudySpec, trials: Sequence[Trial]) -> dict[str,
         trials: its trials; those that were stopped or failed do not count.
 
     Returns:
-        Config key to share, the greatest first, summing to 1; empty with fewer than four complete trials or where
+        Config key to share, the greatest first, summing to 1; empty with fewer than ten complete trials or where
         all have the same value.
     """
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]

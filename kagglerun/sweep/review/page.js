@@ -101,7 +101,7 @@ class Plot {
   }
   frame(xTicks, yTicks, x, y, xLabel) {
     for (const value of yTicks) { this.line([[this.left, y(value)], [this.right, y(value)]], "#ddd", 0.6); this.text(short(value), this.left - 5, y(value), "right"); }
-    for (const [value, label] of xTicks) { this.line([[x(value), this.bottom], [x(value), this.bottom + 4]], "#999", 0.8); this.text(label, x(value), this.bottom + 12, label.length < 8 ? "center" : value < 0.2 ? "left" : value > 0.8 ? "right" : "center"); }
+    for (const [value, label] of xTicks) { this.line([[x(value), this.bottom], [x(value), this.bottom + 4]], "#999", 0.8); this.text(label, x(value), this.bottom + 12, label.length < 5 ? "center" : value < 0.2 ? "left" : value > 0.8 ? "right" : "center"); }
     this.line([[this.left, this.top], [this.left, this.bottom], [this.right, this.bottom]], "#999", 0.8);
     if (xLabel) this.text(xLabel, (this.left + this.right) / 2, this.bottom + 27);
   }
