@@ -46,7 +46,7 @@ def test_the_rival_is_the_best_complete_trial_among_those_known_without_a_gap() 
         complete(4, 1, 1, 1),
     ]
     rule = make_rule(spec(), trials)
-    assert rule is not None and rule.rival == "s-0002" and len(rule.errors) == 2
+    assert rule is not None and rule.runs == ("s-0002", "s-0000") and len(rule.errors) == 2
     assert sum(rule.errors) == pytest.approx(0.05)
 
 
@@ -66,8 +66,15 @@ def test_there_is_no_rule_where_nothing_can_be_compared(study: StudySpec, known:
     assert make_rule(study, known) is None
 
 
+def test_the_next_best_are_references_but_not_more_than_eight() -> None:
+    trials = [complete(number, *[0.5 + number % 5 / 10] * 3) for number in range(12)]
+    rule = make_rule(spec(), trials)
+    assert rule is not None and rule.rival == "s-0004"
+    assert rule.references == tuple(f"s-{number:04}" for number in (9, 3, 8, 2, 7, 1, 6, 11))
+
+
 def test_a_rule_survives_its_journey_to_a_worker() -> None:
-    rule = StopRule("run", (0.01, 0.02), (Cutoff(0, 3, 0.5, "why"), Cutoff(1, None, -0.1, "why")), False)
+    rule = StopRule("run", ("other",), (0.01, 0.02), (Cutoff(0, 3, 0.5, "why"), Cutoff(1, None, -0.1, "why")), False)
     assert StopRule.from_json(json.loads(json.dumps(asdict(rule)))) == rule
 
 

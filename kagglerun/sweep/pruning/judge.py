@@ -15,7 +15,8 @@ from kagglerun.experiment.predictions import Predictions, read_predictions
 from kagglerun.experiment.prepare import Prepared
 from kagglerun.files import read_json
 from kagglerun.randomness import derive
-from kagglerun.sweep.pruning.paired import PairedFold, Scoring
+from kagglerun.sweep.pruning.known_runs import KnownRuns, known_runs
+from kagglerun.sweep.pruning.paired import Scoring
 from kagglerun.sweep.pruning.rule import StopRule
 from kagglerun.sweep.pruning.scoring import paired_fold, scoring_of_run
 from kagglerun.sweep.pruning.verdict import Verdict, VerdictKind, judge_folds
@@ -74,7 +75,7 @@ class RuleJudge:
         if self._rule.rival is None or len(folds) > len(self._rule.errors):
             return None
         if self._test is None:
-            self._test = _PairedTest(prepared, self._workspace.run(paths.slug, self._rule.rival))
+            self._test = _PairedTest(prepared, [self._workspace.run(paths.slug, run) for run in self._rule.runs])
         return self._test.verdict(paths, folds, self._rule.errors)
 
 
@@ -83,41 +84,56 @@ def _short_of(score: float, least: float) -> str:
 
 
 class _PairedTest:
-    """Pairs a trial's predictions with those of its rival, fold by fold."""
+    """Pairs a trial's predictions with those of its rival, fold by fold.
 
-    def __init__(self, prepared: Prepared, rival: RunPaths) -> None:
-        self._prepared, self._rival = prepared, rival
-        self._pairs: dict[int, PairedFold | None] = {}
+    Args:
+        prepared: what the trial's folds share.
+        runs: the rival, then further complete runs, the best first.
+    """
+
+    def __init__(self, prepared: Prepared, runs: Sequence[RunPaths]) -> None:
+        self._prepared, self._runs = prepared, runs
+        self._mine: dict[int, Predictions] = {}
 
     def verdict(self, paths: RunPaths, folds: Sequence[int], errors: tuple[float, ...]) -> Verdict | None:
-        """The verdict after these folds; None where the rival's are others.
+        """The verdict after these folds; None where the rival has other ones.
 
         Raises:
-            DataError: the rival's predictions are gone or damaged.
+            DataError: predictions of the rival or of another run are gone or damaged.
         """
+        if self._rival is None:
+            return None
         for fold in folds:
-            if fold not in self._pairs:
-                self._pairs[fold] = self._pair(read_predictions(paths.fold(fold).oof))
-        pairs = [pair for fold in folds if (pair := self._pairs[fold]) is not None]
+            if fold not in self._mine:
+                self._mine[fold] = read_predictions(paths.fold(fold).oof)
+        pairs = [pair for fold in folds if (pair := paired_fold(self._mine[fold], self._rival)) is not None]
         if len(pairs) < len(folds):
             return None
-        return judge_folds(self._scoring, pairs, errors, seed=derive(self._prepared.config.seed, "prune"))
+        seed = derive(self._prepared.config.seed, "prune")
+        return judge_folds(self._scoring, pairs, errors, known=self._known, seed=seed)
 
     @cached_property
     def _scoring(self) -> Scoring:
         return scoring_of_run(self._prepared)
 
     @cached_property
-    def _rivals(self) -> Predictions | None:
-        """The rival's predictions; None where its data, folds or metric are not the trial's."""
-        if not self._rival.fingerprint.exists():
+    def _rival(self) -> Predictions | None:
+        return self._predictions(self._runs[0])
+
+    @cached_property
+    def _known(self) -> KnownRuns | None:
+        if self._rival is None:
+            return None
+        others = [self._predictions(run) for run in self._runs[1:]]
+        return known_runs(self._rival, [other for other in others if other is not None])
+
+    def _predictions(self, run: RunPaths) -> Predictions | None:
+        """A run's out-of-fold predictions; None where its data, folds or metric are not the trial's."""
+        if not run.fingerprint.exists():
             raise DataError(
-                f"the run {self._rival.run_id} is gone, with which this trial is compared",
+                f"the run {run.run_id} is gone, with which this trial is compared",
                 hint="put its folder back, or begin another study with --new",
             )
-        if read_json(self._rival.fingerprint)["comparable"] != self._prepared.fingerprint.comparable:
+        if read_json(run.fingerprint)["comparable"] != self._prepared.fingerprint.comparable:
             return None
-        return read_predictions(self._rival.oof)
-
-    def _pair(self, mine: Predictions) -> PairedFold | None:
-        return paired_fold(mine, self._rivals) if self._rivals is not None else None
+        return read_predictions(run.oof)

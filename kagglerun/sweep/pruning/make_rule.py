@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from kagglerun.config.schema import Config
 from kagglerun.sweep.pruning.curves import curve_cutoffs
 from kagglerun.sweep.pruning.halving import halving_cutoffs
+from kagglerun.sweep.pruning.known_runs import MOST_RUNS
 from kagglerun.sweep.pruning.rule import StopRule
 from kagglerun.sweep.pruning.sequential import errors_spent
 from kagglerun.sweep.study import StudySpec
@@ -47,10 +48,18 @@ def _paired(spec: StudySpec, known: Sequence[Trial]) -> StopRule:
     watches_epochs = prune.curves and _epochs(spec) > 1
     return StopRule(
         rival=spec.run_id(best.number),
+        references=tuple(spec.run_id(trial.number) for trial in _next_best(known, best, better)),
         errors=errors_spent(_n_folds(spec.config), prune.error),
         cutoffs=curve_cutoffs(known, best, better) if watches_epochs else (),
         greater_is_better=better,
     )
+
+
+def _next_best(known: Sequence[Trial], best: Trial, greater_is_better: bool) -> list[Trial]:
+    """The best complete trials after the best one, in order; the first of equal ones first."""
+    sign = -1.0 if greater_is_better else 1.0
+    others = [trial for trial in known if trial.value is not None and trial.number != best.number]
+    return sorted(others, key=lambda trial: (sign * (trial.value or 0.0), trial.number))[:MOST_RUNS]
 
 
 def _halving(spec: StudySpec, known: Sequence[Trial]) -> StopRule:

@@ -34,12 +34,14 @@ class StopRule:
 
     Attributes:
         rival: id of the run whose out-of-fold predictions the trial's are paired with; None: no such test.
+        references: ids of further complete runs that sharpen the test, the best first; see `pruning.known_runs`.
         errors: error level spent after each fold, one value a fold that has a test; see `pruning.sequential`.
         cutoffs: scores that the trial must reach.
         greater_is_better: direction of the scores.
     """
 
     rival: str | None = None
+    references: tuple[str, ...] = ()
     errors: tuple[float, ...] = ()
     cutoffs: tuple[Cutoff, ...] = ()
     greater_is_better: bool = True
@@ -48,7 +50,13 @@ class StopRule:
     def from_json(cls, values: dict[str, Any]) -> StopRule:
         """The rule that `dataclasses.asdict` wrote."""
         cutoffs = tuple(Cutoff(**cutoff) for cutoff in values["cutoffs"])
-        return cls(values["rival"], tuple(values["errors"]), cutoffs, values["greater_is_better"])
+        lists = {name: tuple(values[name]) for name in ("references", "errors")}
+        return cls(values["rival"], cutoffs=cutoffs, greater_is_better=values["greater_is_better"], **lists)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of the runs whose predictions the test needs."""
+        return () if self.rival is None else (self.rival, *self.references)
 
     def cutoff(self, fold: int, epoch: int | None, score: float) -> Cutoff | None:
         """The cutoff that a trial does not reach there, if any; a score that is no number is nobody's to judge.

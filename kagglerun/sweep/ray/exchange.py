@@ -57,15 +57,15 @@ class Exchange:
             self._send(call, self._competition)
 
     def send_task(self, call: Call, task: TrialTask) -> None:
-        """Send what there is of a trial's run, and the predictions of its rival."""
+        """Send what there is of a trial's run, and the predictions of those that it is compared with."""
         call("forget_run", self._slug, task.run_id)
         own = self._workspace.run(self._slug, task.run_id)
         with self._lock(task.run_id):
             self._seen.pop(task.run_id, None)
             self._send(call, tuple(self._list(_files_in(own.folder))))
-        if task.rule and task.rule.rival:
-            rival = self._workspace.run(self._slug, task.rule.rival)
-            self._send(call, tuple(self._list(_compared_with(rival))))
+        for run_id in task.rule.runs if task.rule else ():
+            compared = self._workspace.run(self._slug, run_id)
+            self._send(call, tuple(self._list(_compared_with(compared))))
 
     def fetch_fold(self, call: Call, run_id: str, fold: int) -> None:
         """Fetch a fold that is done, so that a trial whose node is lost goes on after it."""
