@@ -54,7 +54,9 @@ def make_workers(
     count = min(spec.config.sweep.n_workers, spec.lag)
     address = ray_address(paths)
     if address is None:
-        return LocalWorkers(workspace, spec.objective, count, lock, log)
+        slots, gpus = spec.config.sweep.slots, spec.config.training.gpus
+        assert isinstance(slots, int), "slots: auto is settled when the study begins"
+        return LocalWorkers(workspace, spec.objective, count, lock, log, slots=slots, gpus=gpus)
     from kagglerun.sweep.ray.ray_workers import RayWorkers
 
     return RayWorkers(workspace, paths, spec.objective, spec.config, count, address, say, log)

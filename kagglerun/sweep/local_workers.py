@@ -13,10 +13,11 @@ import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-from kagglerun.jobs.child import how_it_ended, visible_devices
+from kagglerun.jobs.child import how_it_ended
+from kagglerun.sweep.devices import VISIBLE, Device, spread, visible_gpus
 from kagglerun.sweep.objective import TrialScore, TrialTask
 from kagglerun.sweep.warm_process import LEAVE_SECONDS
 from kagglerun.sweep.worker_process import main, task_to_json
@@ -46,17 +47,29 @@ class LocalWorkers:
         count: largest number of processes.
         lock: descriptor of the study's lock, which workers inherit; None without.
         log: file for what they print; None is standard error.
+        slots: trials that share a GPU; by default as few as `count` allows.
+        gpus: GPUs of each trial.
+        devices: asks for the GPUs as they are now.
     """
 
     def __init__(
-        self, workspace: Workspace, objective: str, count: int, lock: int | None = None, log: IO[bytes] | None = None
+        self,
+        workspace: Workspace,
+        objective: str,
+        count: int,
+        lock: int | None = None,
+        log: IO[bytes] | None = None,
+        *,
+        slots: int = 1,
+        gpus: int = 1,
+        devices: Callable[[], Sequence[Device]] = visible_gpus,
     ) -> None:
         self._workspace = workspace
         self._objective = objective
         self._count = count
         self._lock = lock
         self._log = log
-        self._devices = visible_devices() if count > 1 else []
+        self._slots, self._gpus, self._devices = slots, gpus, devices
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
@@ -105,8 +118,9 @@ class LocalWorkers:
     def _start(self) -> _Worker:
         slot = next(slot for slot in range(self._count) if slot not in self._workers)
         environment = {**os.environ, "KAGGLERUN_WORKSPACE": str(self._workspace.root), "PYTHONUNBUFFERED": "1"}
-        if len(self._devices) > 1:
-            environment["CUDA_VISIBLE_DEVICES"] = self._devices[slot % len(self._devices)]
+        chosen = self._place()
+        if chosen:
+            environment[VISIBLE] = ",".join(chosen)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "kagglerun.sweep.local_workers", self._objective, str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -115,10 +129,24 @@ class LocalWorkers:
             env=environment,
             pass_fds=() if self._lock is None else (self._lock,),
         )
-        worker = _Worker(slot, process)
+        worker = _Worker(slot, process, chosen)
         self._workers[slot] = worker
         self._selector.register(worker.output, selectors.EVENT_READ, worker)
         return worker
+
+    def _place(self) -> list[str]:
+        """The GPUs of a new process; none where there is nothing to choose."""
+        left = list(self._devices())
+        if len(left) < max(2, self._gpus):
+            return []
+        placed = [name for worker in self._workers.values() for name in worker.devices]
+        chosen: list[str] = []
+        for _ in range(self._gpus):
+            device = spread(left, placed, self._slots)
+            assert device is not None, "there are as many devices as a trial needs"
+            chosen.append(device.name)
+            left.remove(device)
+        return chosen
 
     def _bury(self, worker: _Worker) -> list[Event]:
         self._selector.unregister(worker.output)
@@ -132,10 +160,11 @@ class LocalWorkers:
 class _Worker:
     """The coordinator's end of one process."""
 
-    def __init__(self, slot: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, slot: int, process: subprocess.Popen[bytes], devices: Sequence[str]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.slot = slot
+        self.devices = tuple(devices)
         self.number: int | None = None
         self.was_ready = False
         self.is_gone = False

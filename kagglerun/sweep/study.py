@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -18,7 +19,8 @@ from kagglerun.jobs.control import running_job
 from kagglerun.sweep.database import studies_database
 from kagglerun.sweep.limits import checked_proposals
 from kagglerun.sweep.lock import locked_error, refuse_if_locked
-from kagglerun.sweep.objective import EXPERIMENT, Objective, load_objective
+from kagglerun.sweep.objective import EXPERIMENT, Experiment, Objective, load_objective
+from kagglerun.sweep.settle_workers import settle_workers
 from kagglerun.sweep.trials import read_trials
 from kagglerun.sweep.warm_start import keep_earlier_trials
 from kagglerun.workspace import StudyPaths, Workspace
@@ -91,6 +93,7 @@ def prepare_study(
         name = _free_name(workspace, slug, name)
     paths = workspace.study(slug, name)
     before = read_spec(paths) if paths.spec.exists() else None
+    config = _with_workers(workspace, slug, doer, config)
     spec = _resolved_spec(workspace, name, slug, doer, objective, _filled_in(config, before))
     if before is None:
         _check_runs_are_free(workspace, spec)
@@ -145,6 +148,27 @@ def read_spec(paths: StudyPaths) -> StudySpec:
         raise ConfigError(f"there is no study {paths.name} of {paths.slug}", hint="kagglerun sweep") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(f"{paths.spec} is damaged: {error}", hint="begin another study with --new") from error
+
+
+def _with_workers(workspace: Workspace, slug: str, doer: Objective, config: Config) -> Config:
+    """The config with numbers for workers and slots, as this machine's GPUs are now."""
+
+    @cache
+    def resolved() -> Config:
+        alone = config.sweep.model_copy(update={"workers": 1, "slots": 1})
+        return doer.resolve(workspace, config.model_copy(update={"competition": slug, "sweep": alone}))
+
+    def uses_gpu() -> bool:
+        from kagglerun.experiment.trial_memory import uses_gpu
+
+        return isinstance(doer, Experiment) and uses_gpu(resolved())
+
+    def need_bytes() -> int | None:
+        from kagglerun.experiment.trial_memory import gpu_bytes_of_run
+
+        return gpu_bytes_of_run(workspace, resolved())
+
+    return settle_workers(config, uses_gpu, need_bytes)
 
 
 def _filled_in(config: Config, before: StudySpec | None) -> Config:

@@ -1,0 +1,148 @@
+"""The GPUs that trials run on: which there are, how much memory others leave, and which one a worker gets.
+
+A slice of a partitioned GPU (MIG) is a device of its own. NVML alone is asked, so that the coordinator takes no
+memory of any GPU itself; without NVIDIA's driver there are no devices.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU or a slice of one, at one moment.
+
+    Attributes:
+        name: as CUDA_VISIBLE_DEVICES names it.
+        free_bytes: memory that no process has taken; None where NVML does not tell.
+        total_bytes: its memory; None where NVML does not tell.
+        uuids: all names it goes by: its own, and that of the GPU whose slice it is.
+    """
+
+    name: str
+    free_bytes: int | None
+    total_bytes: int | None
+    uuids: tuple[str, ...] = ()
+
+
+def visible_gpus(environment: Mapping[str, str] | None = None) -> tuple[Device, ...]:
+    """The GPUs and slices that processes started from here may use, in the order in which they are named.
+
+    Args:
+        environment: environment variables; CUDA_VISIBLE_DEVICES chooses among the devices. This process's by default.
+    """
+    given = os.environ if environment is None else environment
+    named = given.get(VISIBLE)
+    if named is not None and not named.strip():
+        return ()
+    found = _all_devices()
+    return found if named is None else tuple(_chosen(named, found, given))
+
+
+def spread(devices: Sequence[Device], placed: Sequence[str], slots: int) -> Device | None:
+    """The device for one more trial, so that each has as much memory as can be had.
+
+    Args:
+        devices: as they are now; what running trials and other people's processes have taken is not free.
+        placed: name of the device of each running trial.
+        slots: trials that share a device.
+
+    Returns:
+        Of the devices with a slot to spare, else of those with the fewest trials, the one with the most free memory
+        for each of its trials; None where there are no devices.
+    """
+    taken = Counter(placed)
+    fewest = min((taken[device.name] for device in devices), default=0)
+    free = [device for device in devices if taken[device.name] < max(slots, fewest + 1)]
+
+    def share(device: Device) -> float:
+        # Trials that were placed just now have not taken theirs yet: the free memory is for them as well.
+        return (1 if device.free_bytes is None else device.free_bytes) / (taken[device.name] + 1)
+
+    return max(free, key=share, default=None)
+
+
+def _chosen(named: str, found: Sequence[Device], environment: Mapping[str, str]) -> Iterator[Device]:
+    """The devices that CUDA_VISIBLE_DEVICES names, by number, UUID or the beginning of one; CUDA stops at nonsense."""
+    whole = _gpus_of(found)
+    for name in (part.strip() for part in named.split(",")):
+        if name.isdigit():
+            # CUDA numbers the fastest first, NVML by their place on the bus: only where all are alike that is the same.
+            known = whole[int(name)] if int(name) < len(whole) and _same_order(environment, found) else None
+            yield Device(name, None, None, (name,)) if known is None else replace(known, name=name)
+        elif matches := [device for device in found if any(uuid.startswith(name) for uuid in device.uuids)]:
+            yield from matches
+        elif not found and name.startswith(("GPU-", "MIG-")):
+            yield Device(name, None, None, (name,))
+        else:
+            return
+
+
+def _gpus_of(found: Sequence[Device]) -> list[Device | None]:
+    """The devices by the number of their GPU; None for a GPU that is cut into slices."""
+    by_gpu: dict[str, list[Device]] = {}
+    for device in found:
+        by_gpu.setdefault(device.uuids[-1], []).append(device)
+    return [devices[0] if len(devices) == 1 else None for devices in by_gpu.values()]
+
+
+def _same_order(environment: Mapping[str, str], found: Sequence[Device]) -> bool:
+    alike = len({device.total_bytes for device in found}) <= 1
+    return alike or environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+
+
+def _all_devices() -> tuple[Device, ...]:
+    """Every GPU of the machine, or its slices where it is cut into such."""
+    try:
+        nvml = importlib.import_module("pynvml")
+        nvml.nvmlInit()
+    except ImportError:
+        return ()
+    except Exception as error:  # NVML's own class of errors is not known before its module is
+        if type(error).__module__ != "pynvml":
+            raise
+        return ()
+    try:
+        count = nvml.nvmlDeviceGetCount()
+        return tuple(
+            device for index in range(count) for device in _of_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+        )
+    except nvml.NVMLError:
+        return ()
+    finally:
+        _ask(nvml, nvml.nvmlShutdown)
+
+
+def _of_gpu(nvml: Any, handle: Any) -> Iterator[Device]:
+    uuid = nvml.nvmlDeviceGetUUID(handle)
+    mode = _ask(nvml, lambda: nvml.nvmlDeviceGetMigMode(handle))  # older GPUs do not know the question
+    if not mode or mode[0] != nvml.NVML_DEVICE_MIG_ENABLE:
+        yield _device(nvml, handle, (uuid,))
+        return
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        part = _ask(nvml, partial(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index))
+        if part is not None:
+            yield _device(nvml, part, (nvml.nvmlDeviceGetUUID(part), uuid))
+
+
+def _device(nvml: Any, handle: Any, uuids: tuple[str, ...]) -> Device:
+    memory = _ask(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
+    if memory is None:
+        return Device(uuids[0], None, None, uuids)
+    return Device(uuids[0], int(memory.free), int(memory.total), uuids)
+
+
+def _ask(nvml: Any, question: Callable[[], Any]) -> Any:
+    try:
+        return question()
+    except nvml.NVMLError:
+        return None
