@@ -18,7 +18,7 @@ class PruneConfig(Section):
     method: Literal["paired", "halving", "none"] = "paired"
     """paired: worse than the best trial beyond doubt, by a test of paired per-sample losses after each fold.
     halving: not among the best 1/eta of the earlier trials at its rung (successive halving over folds and epochs)."""
-    error: float = Field(0.05, gt=0, lt=0.5)
+    error: float = Field(0.04, gt=0, lt=0.5)
     """paired: chance to stop a trial that is as good as the best one, spent over all folds."""
     curves: bool = True
     """Stop inside the first fold where no earlier trial's learning curve rose enough from there; neural models."""

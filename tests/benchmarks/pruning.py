@@ -17,6 +17,7 @@ import optuna
 from pruning_pools import N_SPLITS, Array, load_pools
 from pruning_studies import Population, SimulatedStudy, population_of, simulate
 
+from kagglerun.config.sweep import PruneConfig
 from kagglerun.sweep.pruning.known_runs import MOST_RUNS
 from kagglerun.sweep.pruning.paired import Scoring
 from kagglerun.sweep.pruning.sequential import errors_spent
@@ -24,7 +25,8 @@ from kagglerun.sweep.pruning.verdict import VerdictKind, judge_folds
 
 LAG = 2
 """What a sweep with one worker has: trial n knows the results of 0..n-2."""
-ERROR = 0.05
+ERROR = PruneConfig().error
+_FIRST = 1000  # studies with lower numbers served to choose the shape of the error spent
 
 Pruner = Callable[[SimulatedStudy], Array]
 """From a study to the folds that each of its trials gets, (n,) from 1 to all."""
@@ -55,7 +57,9 @@ def report(data: Path, studies: int = 30) -> str:
     populations = [population_of(pool) for pool in load_pools(data)]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in PRUNERS}
     for number in range(studies):
-        study = simulate(populations[number % len(populations)], number, learns=number // len(populations) % 2 == 1)
+        study = simulate(
+            populations[number % len(populations)], _FIRST + number, learns=number // len(populations) % 2 == 1
+        )
         for name, pruner in PRUNERS.items():
             outcomes[name].append(outcome(study, pruner(study)))
     return "\n".join([*_heading(populations, studies), *(_row(name, each) for name, each in outcomes.items())])

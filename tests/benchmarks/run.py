@@ -24,6 +24,7 @@ import engine
 import fetch
 import gpu
 import memory
+import pruning
 import real_scores
 import transfer
 
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,data_path,engine,fetch,memory,real_scores,transfer"
+    every = "command_line,data_path,engine,fetch,memory,pruning,real_scores,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -45,10 +46,11 @@ def main() -> None:
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
         "memory": memory.report,
+        "pruning": lambda: pruning.report(Path(chosen.data)),
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
         "transfer": lambda: transfer.report(Path(chosen.data)),
     }
-    on_real_data = ("data_path", "real_scores", "transfer")
+    on_real_data = ("data_path", "pruning", "real_scores", "transfer")
     wanted = [part for part in chosen.parts.split(",") if part not in on_real_data or chosen.data]
     section = "\n\n".join([heading(), *(reports[part]() for part in wanted)]) + "\n"
     before = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n"

@@ -63,7 +63,7 @@ def test_levels_are_those_of_the_published_tables() -> None:
         assert [-NormalDist().inv_cdf(level) for level in levels] == pytest.approx(published, abs=2e-3)
 
 
-@pytest.mark.parametrize("spending", ["pocock", "obrien_fleming", "uniform"])
+@pytest.mark.parametrize("spending", ["early", "pocock", "obrien_fleming", "uniform"])
 def test_all_error_is_spent_before_the_last_fold(spending: str) -> None:
     for n_folds in (2, 5, 10):
         spent = errors_spent(n_folds, 0.05, spending)  # type: ignore[arg-type]
