@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,25 @@ from kagglerun.sweep.workers import EpochDone, FoldDone
 
 _HOUR = 3600.0
 _MOST_OVERHEAD = 5.0
+_SHARE_OF_TIME = 0.05
+"""Of the coordinator's time that may go into saying how far it is: with thousands of trials that takes milliseconds."""
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What was worked out last.
+
+    Attributes:
+        state: number of trials, and of those that have ended; nothing changed while they are the same.
+        summary: of these trials.
+        at: when it was worked out.
+        cost: seconds that took.
+    """
+
+    state: tuple[int, int]
+    summary: StudySummary
+    at: float
+    cost: float
 
 
 class SweepProgress:
@@ -38,7 +58,8 @@ class SweepProgress:
         self._latest = ""
         self._shares: dict[int, float] = {}
         self._began: tuple[float, int, float] | None = None
-        self._summary: tuple[tuple[int, int], StudySummary] | None = None
+        self._standing: _Standing | None = None
+        self._eta: tuple[_Standing | None, float, float | None] | None = None
 
     def note(self, event: EpochDone | FoldDone) -> None:
         """Keep an event as the latest."""
@@ -62,6 +83,7 @@ class SweepProgress:
     def ended(self) -> None:
         """No trial is in work any more."""
         self._latest = ""
+        self._standing = None
 
     def text(self, trials: Sequence[Trial]) -> str:
         """One line: `3/20 trials  trial 3  fold 2/5  epoch 4/10  best 0.9812 ± 0.0021 (trial 1)`.
@@ -97,14 +119,25 @@ class SweepProgress:
         }
 
     def _summarised(self, trials: Sequence[Trial]) -> StudySummary:
-        """The summary, made anew only when a trial was added or ended: reports come twice a second."""
+        """The summary of the trials, or a little earlier one where it would take too much of the time."""
+        now, before = self._clock(), self._standing
+        if before is not None and now - before.at < before.cost / _SHARE_OF_TIME:
+            return before.summary
         state = (len(trials), sum(trial.is_finished for trial in trials))
-        if self._summary is None or self._summary[0] != state:
-            self._summary = (state, summarise(self._spec, trials))
-        return self._summary[1]
+        if before is not None and before.state == state:
+            return before.summary
+        summary = summarise(self._spec, trials)
+        self._standing = _Standing(state, summary, now, self._clock() - now)
+        return summary
 
     def _eta_seconds(self, trials: Sequence[Trial]) -> float | None:
-        """Seconds until all trials have ended or the budget is spent, whichever comes first."""
+        """Seconds until all trials have ended or the budget is spent, whichever comes first; new once a second."""
+        now = self._clock()
+        if self._eta is None or self._eta[0] is not self._standing or now - self._eta[1] > 1.0:
+            self._eta = (self._standing, now, self._new_eta_seconds(trials))
+        return self._eta[2]
+
+    def _new_eta_seconds(self, trials: Sequence[Trial]) -> float | None:
         shares = [self._shares.get(trial.number, 0.0) for trial in trials if trial.state is TrialState.RUNNING]
         left = seconds_left(self._spec, trials, shares, self._overhead(trials, sum(shares)))
         limits = [limit for limit in (left, self._budget_seconds()) if limit is not None]

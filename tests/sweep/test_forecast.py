@@ -198,3 +198,19 @@ sweep: {trials: 7, hours: 0.000001, search: {model.num_leaves: {low: 4, high: 16
     assert not list(workspace.all_studies())
     assert not list(workspace.all_jobs())
     assert not list(workspace.all_runs())
+
+
+def test_saying_how_far_it_is_takes_a_small_share_of_the_time_and_the_last_word_is_right() -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0  # so that working it out takes a second
+        return now[0]
+
+    progress = SweepProgress(spec(), clock=clock)
+    assert "1/20" in progress.text([complete(0)])
+    assert "1/20" in progress.text([complete(0), complete(1)])
+    progress.ended()
+    assert "2/20" in progress.text([complete(0), complete(1)])
+    now[0] += 100.0
+    assert "3/20" in progress.text([complete(0), complete(1), complete(2)])
