@@ -47,7 +47,7 @@ def test_the_rival_is_the_best_complete_trial_among_those_known_without_a_gap() 
     ]
     rule = make_rule(spec(), trials)
     assert rule is not None and rule.runs == ("s-0002", "s-0000") and len(rule.errors) == 2
-    assert sum(rule.errors) == pytest.approx(0.05)
+    assert sum(rule.errors) == pytest.approx(0.04)
 
 
 @pytest.mark.parametrize(
