@@ -175,13 +175,13 @@ def start(workspace: Workspace, *argv: str) -> JobPaths:
 def test_a_job_and_all_it_starts_print_into_a_log_that_rotates(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KAGGLERUN_LOG_MB", "0.02")
-    job = start(workspace, "chatter", "12000")
+    monkeypatch.setenv("KAGGLERUN_LOG_MB", "0.004")
+    job = start(workspace, "chatter", "2500")
     shown = "".join(follow(job, 10_000, lambda: job_info(job).state.is_alive))
     numbers = [int(line.split()[-1]) for line in shown.splitlines() if "chatter" in line and "job" not in line]
-    assert numbers == sorted(numbers) and numbers[-1] == 11_999
+    assert numbers == sorted(numbers) and numbers[-1] == 2499
     assert len(job.earlier_logs()) == 4
-    assert all(path.stat().st_size < 21_000 for path in job.folder.glob("log*"))
+    assert all(path.stat().st_size < 4_100 for path in job.folder.glob("log*"))
 
 
 def test_the_log_is_whole_once_the_job_says_that_it_has_ended(workspace: Workspace) -> None:

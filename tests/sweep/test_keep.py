@@ -187,7 +187,7 @@ def test_a_run_without_its_weights_is_shown_reproduced_and_read_as_before(
     assert kagglerun(["show", "toy-0000"]) == 0
     assert "its weights were deleted: 1 trial is better, and sweep.keep is 1" in capsys.readouterr().out
     found = reproduce(workspace, finished)
-    assert found.equal and found.causes == ()
+    assert found.equal and not any("files of the run" in cause for cause in found.causes)
     assert any("compared by their digests" in note for note in found.notes)
     write_json(finished.fold(0).digests, {**_digests(finished), "files": {"booster-0.txt": "other"}})
     assert "booster-0.txt" in str(reproduce(workspace, finished, [0]).first)
