@@ -54,7 +54,8 @@ class SweepConfig(Section):
     lag: int | None = Field(None, ge=1)
     """Trial n is proposed from trials 0..n-lag; twice the workers when left out. Part of the study."""
     prune: PruneConfig = PruneConfig()
-    """When a trial is stopped early: {method: paired, error: 0.05}, or the method alone: none."""
+    """When a trial is stopped early: {method: paired, error: 0.05}, or the method alone: none. Never where trials have
+    different folds, or where more than the score is an objective."""
     finalists: FinalistsConfig = FinalistsConfig()
     """The race of the best at the end: {top: 3, rounds: 4}."""
     hours: float | None = Field(None, gt=0)
