@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_QUICK_TO_NOTICE = {
+_SETTINGS = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 3,
+    "worker_niceness": 0,
 }
-"""A node that is gone counts as dead after two seconds, not after half a minute."""
+"""A node that is gone counts as dead after two seconds, not after half a minute; workers are not made to wait."""
 _OBJECT_STORE_BYTES = 80_000_000
 
 
@@ -33,7 +34,7 @@ class SmallCluster:
                 "object_store_memory": _OBJECT_STORE_BYTES,
                 "include_dashboard": False,
                 "temp_dir": folder,
-                "_system_config": _QUICK_TO_NOTICE,
+                "_system_config": _SETTINGS,
                 **head,
             },
         )

@@ -126,7 +126,7 @@ def test_nodes_without_the_workspace_get_the_data_and_give_back_whole_runs(
     # A node has one core: with three slots those without the workspace work as well as the one that shares it.
     found = sweep(workspace, real_config("cluster", 3), cluster.address, saboteur, EXPERIMENT)
     cluster.lose_node(kept)
-    assert results(found) == results(local)
+    assert results(found) == results(local), saboteur.lines
     best = best_trial(found, greater_is_better=True)
     assert best is not None
     runs = [workspace.run("made", f"made-{name}-{best.number:04d}") for name in ("local", "cluster")]

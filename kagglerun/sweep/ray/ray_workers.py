@@ -13,11 +13,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import IO, Any
 
 from kagglerun.config.schema import Config
 from kagglerun.errors import KagglerunError
-from kagglerun.sweep.objective import TrialTask
+from kagglerun.sweep.objective import TrialTask, load_objective
 from kagglerun.sweep.ray.connection import (
     connect,
     disconnect,
@@ -27,9 +28,11 @@ from kagglerun.sweep.ray.connection import (
 )
 from kagglerun.sweep.ray.exchange import Exchange
 from kagglerun.sweep.ray.home import make_home
+from kagglerun.sweep.ray.make_up import make_up
 from kagglerun.sweep.ray.slot import Begun, Heard, TrialSlot
 from kagglerun.sweep.ray.tracking_behind import TrackingBehind
 from kagglerun.sweep.ray.words import Words, require_weights_everywhere
+from kagglerun.sweep.room import StoppedWaiting, with_room, written_folders
 from kagglerun.sweep.worker_process import task_to_json
 from kagglerun.sweep.workers import EpochDone, Event, FoldDone, TrialInterrupted, WorkerLost
 from kagglerun.workspace import StudyPaths, Workspace
@@ -74,7 +77,8 @@ class RayWorkers:
         connect(address)
         self._ray = require_ray()
         self._workspace = workspace
-        self._slug = paths.slug
+        self._paths = paths
+        self._is_tracked = load_objective(objective).is_tracked
         self._config = config
         self._count = count
         self._say = say
@@ -131,6 +135,8 @@ class RayWorkers:
         self._movers.shutdown(wait=True, cancel_futures=True)
         self._tracking.close()
         disconnect()
+        if self._is_tracked:
+            make_up(self._workspace, self._paths, _LEAVE_SECONDS_WHEN_STOPPED if self._is_stopping else _LEAVE_SECONDS)
 
     def _news(self, deadline: float) -> list[Event]:
         """What was told until a moment; waits only while there is nothing."""
@@ -185,10 +191,19 @@ class RayWorkers:
                 passed.append(self._ended(slot, event))
             else:
                 slot.end = event
-                slot.moving = self._movers.submit(self._exchange.fetch_run, slot.call, slot.task.run_id)
+                slot.moving = self._movers.submit(self._fetch, slot, slot.task.run_id)
         if slot.task is not None and slot.end is None:
             slot.answer = slot.actor.hear.remote(_HEAR_SECONDS)
         return passed
+
+    def _fetch(self, slot: _Slot, run_id: str) -> None:
+        """Fetch a run; while the disk is full, wait.
+
+        Raises:
+            StoppedWaiting: the sweep is to end.
+        """
+        fetch = partial(self._exchange.fetch_run, slot.call, run_id)
+        with_room(fetch, written_folders(self._workspace), _Waiter(self))
 
     def _moved(self, slot: _Slot) -> list[Event]:
         """Files have been sent or fetched: begin the trial, or tell of its end."""
@@ -197,7 +212,9 @@ class RayWorkers:
         error = moving.exception()
         if isinstance(error, self._ray.exceptions.RayActorError):
             return self._lost(slot, error)
-        if error is not None:
+        if isinstance(error, StoppedWaiting) and slot.task is not None:
+            slot.end = TrialInterrupted(slot.task.number)
+        elif error is not None:
             raise _own_error(error)
         if slot.end is not None:
             return [self._ended(slot, slot.end)]
@@ -207,7 +224,7 @@ class RayWorkers:
 
     def _ended(self, slot: _Slot, event: Event) -> Event:
         assert slot.task is not None
-        self._tracking.ended(self._workspace.run(self._slug, slot.task.run_id))
+        self._tracking.ended(self._workspace.run(self._paths.slug, slot.task.run_id))
         slot.task = slot.end = None
         slot.asked_to_stop = False
         return event
@@ -265,6 +282,20 @@ class RayWorkers:
             stream.flush()
 
 
+class _Waiter:
+    """Waits for room on the coordinator's disk."""
+
+    def __init__(self, workers: RayWorkers) -> None:
+        self._workers = workers
+
+    def say(self, text: str) -> None:
+        self._workers._say(text)
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._workers._is_stopping
+
+
 class _Slot:
     """The coordinator's end of one actor. At most one of `answer` and `moving` is set."""
 
@@ -300,7 +331,10 @@ def _is_nodes_fault(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    """The line of Ray's message that says what happened."""
+    """What happened, of Ray's many lines."""
+    cause = getattr(error, "cause", None)
+    if cause is not None:
+        return f"{type(cause).__name__}: {cause}".splitlines()[0]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next((line for line in lines if "died because" in line or "failed to" in line.lower()), lines[0])
 

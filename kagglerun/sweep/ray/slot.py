@@ -84,7 +84,8 @@ class TrialSlot:
         self._files = FilesOnNode(self._workspace)
         self._printed = tempfile.TemporaryFile("a+b", buffering=0)  # noqa: SIM115
         self._read = 0
-        self._workers = LocalWorkers(self._workspace, objective, 1, log=self._printed)
+        # Ray has chosen the GPUs: the process takes over CUDA_VISIBLE_DEVICES as it is here.
+        self._workers = LocalWorkers(self._workspace, objective, 1, log=self._printed, devices=tuple)
         self._asked_to_stop = False
 
     def begin(self) -> Begun:
