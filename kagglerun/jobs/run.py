@@ -229,8 +229,9 @@ def _begin(paths: JobPaths) -> JobReporter:
     attempt = before.attempt + 1 if before else 1
     pid = os.getpid()
     reporter = JobReporter(paths, attempt)
-    signal.signal(signal.SIGTERM, lambda *_: _on_signal(reporter))
-    signal.signal(signal.SIGINT, lambda *_: _on_signal(reporter))
+    on_signal = _Signals(reporter)
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
     write_process(paths, JobProcess(pid, identity(pid) or "", socket.gethostname(), attempt, time.time()))
     reporter.start()
     _current = reporter
@@ -238,10 +239,21 @@ def _begin(paths: JobPaths) -> JobReporter:
     return reporter
 
 
-def _on_signal(reporter: JobReporter) -> None:
-    if reporter.stop_requested:
-        reporter.end_now()
-    reporter.request_stop()
+class _Signals:
+    """Takes the signals that ask for an end: the first saves, the second ends at once.
+
+    The file `stop` is no first one: who stops a job writes it and sends a signal, which Python may handle late.
+    """
+
+    def __init__(self, reporter: JobReporter) -> None:
+        self._reporter = reporter
+        self._has_come = False
+
+    def __call__(self, *_: object) -> None:
+        if self._has_come:
+            self._reporter.end_now()
+        self._has_come = True
+        self._reporter.request_stop()
 
 
 def _work(paths: JobPaths, reporter: JobReporter) -> int:

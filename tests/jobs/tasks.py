@@ -77,3 +77,16 @@ def with_child() -> int:
     child = subprocess.Popen(["sleep", "600"])
     os.write(1, f"child = {child.pid}\n".encode())
     return child.wait()
+
+
+def saves_slowly(seconds: str = "1") -> int:
+    job = current()
+    job.progress("step", {})
+    while not job.stop_requested:
+        time.sleep(0.01)
+    job.progress("saving", {})
+    until = time.monotonic() + max(3.0, float(seconds))
+    while time.monotonic() < until:
+        time.sleep(0.01)
+    job.say("saved")
+    return 130

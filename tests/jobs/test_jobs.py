@@ -174,6 +174,27 @@ def test_the_file_stop_stops_a_job(workspace: Workspace) -> None:
     assert ended(job).state is JobState.STOPPED
 
 
+def test_the_file_stop_and_a_signal_that_is_handled_late_are_one_request(workspace: Workspace) -> None:
+    job = start(workspace, "saves_slowly")
+    wait_until(lambda: "step" in job_info(job).progress)
+    job.stop.touch()
+    wait_until(lambda: "saving" in job_info(job).progress)
+    os.kill(job_info(job).pid or 0, signal.SIGTERM)
+    assert ended(job).state is JobState.STOPPED
+    assert "saved" in job.log.read_text()
+
+
+def test_a_second_signal_ends_a_job_at_once(workspace: Workspace) -> None:
+    job = start(workspace, "saves_slowly", "600")
+    wait_until(lambda: "step" in job_info(job).progress)
+    for _ in range(2):
+        os.kill(job_info(job).pid or 0, signal.SIGTERM)
+        wait_until(lambda: "saving" in job_info(job).progress)
+    info = ended(job)
+    assert (info.state, info.exit_code) == (JobState.STOPPED, 130)
+    assert "saved" not in job.log.read_text()
+
+
 def test_a_job_that_does_not_listen_is_an_error_that_names_the_way_out(workspace: Workspace) -> None:
     job = start(workspace, "deaf")
     with pytest.raises(JobError, match="has not ended in time") as deaf:
