@@ -134,12 +134,13 @@ def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bo
 
 def _run_here(workspace: Workspace, paths: StudyPaths) -> None:
     from kagglerun.sweep.coordinator import run_study
+    from kagglerun.sweep.dispatch import End
 
     with out.status("starting") as status:
         terminal = _Terminal(status)
         with terminal.signals():
-            finished = run_study(workspace, paths, terminal)
-    if not finished:
+            end = run_study(workspace, paths, terminal)
+    if end is End.STOPPED:
         err.print("stopped; the same command goes on")
         raise typer.Exit(130)
 

@@ -18,6 +18,7 @@ from kagglerun.config.schema import Config
 from kagglerun.config.sweep import SweepConfig
 from kagglerun.errors import ConfigError, DiskFull
 from kagglerun.files import read_json, write_json
+from kagglerun.jobs.child import visible_devices
 from kagglerun.sweep.trials import Trial
 from kagglerun.workspace import StudyPaths
 
@@ -79,6 +80,14 @@ def parse_until(text: str, now: datetime) -> datetime:
     if moment <= now:
         raise ConfigError(f"until is {text!r}, which has passed", hint="--until 08:00    (the next one)")
     return moment
+
+
+def gpus_held(config: Config) -> float:
+    """GPUs, or the share of one, that a trial holds while it runs on this machine; 0 without any."""
+    if config.training.device == "cpu" or not visible_devices():
+        return 0.0
+    slots = config.sweep.slots
+    return config.training.gpus / (slots if isinstance(slots, int) else 1)
 
 
 class Budget:

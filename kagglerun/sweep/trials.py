@@ -66,7 +66,6 @@ class Trial:
         seconds: time the folds took, when complete or pruned.
         curve: validation score after each epoch of the first fold, where the model has epochs.
         stopped: why and where it was stopped, in a line, when pruned.
-        losses: how often its worker died.
         failure: why it failed.
         started_at: when it was proposed, in seconds since 1970; set when it is recorded.
         ended_at: when its end was recorded, likewise.
@@ -80,7 +79,6 @@ class Trial:
     seconds: float | None = None
     curve: tuple[float | None, ...] = ()
     stopped: str | None = None
-    losses: int = 0
     failure: Failure | None = None
     # Two trials that differ in time only are equal: nothing may follow from time.
     started_at: float | None = field(default=None, compare=False)

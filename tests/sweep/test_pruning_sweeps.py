@@ -19,6 +19,7 @@ from kagglerun.files import read_json
 from kagglerun.submission.select import select_best
 from kagglerun.sweep import coordinator
 from kagglerun.sweep.coordinator import run_study
+from kagglerun.sweep.dispatch import End
 from kagglerun.sweep.objective import Experiment, TrialTask
 from kagglerun.sweep.pruning.judge import RuleJudge
 from kagglerun.sweep.pruning.rule import Cutoff, StopRule
@@ -115,7 +116,7 @@ def sweep_inline(workspace: Workspace, config: Config, monkeypatch: pytest.Monke
 
 def sweep(workspace: Workspace, config: Config, listener: Listener) -> list[Trial]:
     paths, _ = prepare_study(workspace, config)
-    assert run_study(workspace, paths, listener)
+    assert run_study(workspace, paths, listener) is End.DONE
     return read_trials(paths)
 
 

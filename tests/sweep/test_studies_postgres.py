@@ -18,6 +18,7 @@ from kagglerun.jobs.launch import relaunch
 from kagglerun.jobs.records import JobState
 from kagglerun.sweep.coordinator import run_study
 from kagglerun.sweep.database import StudyTaken, studies_database
+from kagglerun.sweep.dispatch import End
 from kagglerun.sweep.mirror import StudyMirror
 from kagglerun.sweep.study import prepare_study, read_spec
 from kagglerun.sweep.trials import Trial, read_trials
@@ -102,7 +103,7 @@ def test_a_coordinator_in_a_copy_of_the_workspace_is_refused(team: Workspace) ->
     ):
         run_study(team, paths, Listener())
     assert "kagglerun stop" in str(no.value.hint)
-    assert run_study(team, paths, Listener())
+    assert run_study(team, paths, Listener()) is End.DONE
 
 
 def test_another_workspaces_study_of_the_same_name_is_left_alone(team: Workspace, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ ENDS = (
     scored(Trial(0, {"lr": 0.1, "betas": [0.9, 0.99]}), TrialScore(0.5, (0.4, 0.6), 1.5, curve=(0.1, 0.3))),
     scored(Trial(1, {"name": "größe\n\u2028"}), TrialScore(None, (0.4, float("nan")), 0.5, stopped="fold 2: worse")),
     failed(Trial(2, {}), Failure("OutOfMemory", "fold 0: no room")),
-    Trial(3, {"lr": None}, losses=2),
+    Trial(3, {"lr": None}),
 )
 
 

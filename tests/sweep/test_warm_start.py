@@ -9,6 +9,7 @@ import pytest
 from kagglerun.config.load import with_values
 from kagglerun.errors import ConfigError, JobError
 from kagglerun.sweep.coordinator import run_study
+from kagglerun.sweep.dispatch import End
 from kagglerun.sweep.proposal import Proposer
 from kagglerun.sweep.study import prepare_study
 from kagglerun.sweep.trials import Trial, TrialState, read_trials, write_trial
@@ -87,7 +88,7 @@ def test_earlier_trials_stay_what_they_were_when_the_study_began(workspace: Work
     shutil.rmtree(source.folder)
     prepare_study(workspace, toy_config(4, warm_start=["earlier"]), objective=TOY)
     assert read_earlier_trials(paths) == before
-    assert run_study(workspace, paths, Listener())
+    assert run_study(workspace, paths, Listener()) is End.DONE
     spec = spec_of(toy_config(4, warm_start=["earlier"]), lag=2)
     trials = read_trials(paths)
     assert [Proposer(spec, before).propose(trials[:n]) for n in range(4)] == [trial.params for trial in trials]

@@ -1,0 +1,149 @@
+"""The race of the finalists as work for the dispatcher: one rerun of each that is left, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kagglerun.jobs.run import Reporter
+from kagglerun.sweep.budget import Budget
+from kagglerun.sweep.finalists import (
+    Finalist,
+    Race,
+    Rerun,
+    after_round,
+    begin_race,
+    read_race,
+    rerun_config,
+    rerun_id,
+    write_race,
+)
+from kagglerun.sweep.objective import TrialScore, TrialTask
+from kagglerun.sweep.room import with_room, written_folders
+from kagglerun.sweep.study import StudySpec
+from kagglerun.sweep.trials import Failure, Trial
+from kagglerun.sweep.workers import EpochDone, FoldDone
+from kagglerun.workspace import StudyPaths, Workspace
+
+
+class RaceWork:
+    """See `kagglerun.sweep.dispatch.Work`; pieces are told apart by the number of their trial.
+
+    What a killed coordinator had not written down is run again: a finished run is read back at once.
+
+    Args:
+        workspace: where the study lives.
+        paths: its files.
+        spec: what it is.
+        reporter: is told of the progress.
+        parent: MLflow key of the parent run.
+        budget: what may be spent.
+        trials: all trials of the study.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        paths: StudyPaths,
+        spec: StudySpec,
+        reporter: Reporter,
+        parent: str | None,
+        budget: Budget,
+        trials: Sequence[Trial],
+    ) -> None:
+        self._paths = paths
+        self._folders = written_folders(workspace)
+        self._spec = spec
+        self._reporter = reporter
+        self._parent = parent
+        self._budget = budget
+        self._trials = trials
+        self._race = Race()
+        self._handed_out: set[int] = set()
+        self._results: dict[int, Rerun] = {}
+
+    def unfinished(self) -> list[int]:
+        """Take up the race; one of other trials than today's best begins anew."""
+        fresh = begin_race(self._spec, self._trials)
+        before = read_race(self._paths)
+        same = {one.number for one in before.finalists} == {one.number for one in fresh.finalists}
+        rounds = self._spec.config.sweep.finalists.rounds
+        self._race = Race(before.finalists, _is_over(before, rounds)) if before.finalists and same else fresh
+        if not self._race.done:
+            numbers = ", ".join(str(one.number) for one in self._racing())
+            self._reporter.say(f"the finalists race: trials {numbers}, round {self._round} of at most {rounds}")
+        return []
+
+    def wants_more(self) -> bool:
+        """Whether a finalist has not begun this round."""
+        return not self._race.done and any(one.number not in self._handed_out for one in self._racing())
+
+    def more(self) -> int:
+        """The next rerun of this round."""
+        number = next(one.number for one in self._racing() if one.number not in self._handed_out)
+        self._handed_out.add(number)
+        return number
+
+    def task(self, number: int) -> TrialTask:
+        """The trial's config with the round's seed and split; it runs all its folds."""
+        tags = {"study": self._spec.name, "trial": str(number), "rerun": str(self._round)}
+        config = rerun_config(self._spec, self._trials[number], self._round)
+        return TrialTask(number, rerun_id(self._spec, number, self._round), config, self._parent, tags)
+
+    def ended(self, number: int, outcome: TrialScore | Failure) -> None:
+        """Keep a result; the last one of a round decides who leaves."""
+        if isinstance(outcome, Failure) or outcome.value is None:
+            reason = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Failure) else "it has no score"
+            self._results[number] = Rerun(None, reason=reason)
+        else:
+            self._results[number] = Rerun(outcome.value, tuple(outcome.fold_scores), outcome.seconds)
+        self._reporter.say(f"trial {number}, rerun {self._round}: {_described(self._results[number])}")
+        if len(self._results) == len(self._racing()):
+            self._conclude_round()
+
+    def note(self, event: EpochDone | FoldDone) -> None:
+        """Nothing: reruns are told of when they end."""
+
+    def report(self, running: Sequence[int]) -> None:
+        """Say which round it is and who leads."""
+        leader = self._race.leader(self._spec.greater_is_better)
+        ahead = f"  trial {leader.number} leads with {leader.mean:.5g}" if leader else ""
+        left = len(self._racing())
+        self._reporter.progress(
+            f"race of finalists: round {self._round}, {left} left, {len(running)} in work{ahead}",
+            {"race_round": self._round, "race_left": left, "race_leader": leader.number if leader else None},
+        )
+
+    def closing(self) -> str | None:
+        """The budget's reason."""
+        return self._budget.is_too_short(self._trials)
+
+    @property
+    def _round(self) -> int:
+        """The round that is run, counted from 1; of a race that is over, the last one."""
+        rounds = max((len(one.reruns) for one in self._race.finalists), default=0)
+        return max(1, rounds if self._race.done else rounds + 1)
+
+    def _racing(self) -> list[Finalist]:
+        return [one for one in self._race.finalists if one.races]
+
+    def _conclude_round(self) -> None:
+        before = {one.number for one in self._racing()}
+        race = after_round(self._race, self._results, self._spec)
+        with_room(lambda: write_race(self._paths, race), self._folders, self._reporter)
+        self._race, self._results, self._handed_out = race, {}, set()
+        for one in race.finalists:
+            if one.number in before and not one.races:
+                self._reporter.say(f"trial {one.number} leaves the race: {one.why}")
+        leader = race.leader(self._spec.greater_is_better)
+        if race.done and leader is not None:
+            self._reporter.say(f"the race is over: trial {leader.number}, {leader.mean:.5g} over {self._round} reruns")
+
+
+def _is_over(race: Race, rounds: int) -> bool:
+    """Whether nothing is left to run, also where the config allows more rounds now."""
+    racing = [one for one in race.finalists if one.races]
+    return len(racing) < 2 or max(len(one.reruns) for one in racing) >= rounds
+
+
+def _described(rerun: Rerun) -> str:
+    return f"{rerun.score:.5g} in {rerun.seconds:.0f} s" if rerun.score is not None else f"failed: {rerun.reason}"
