@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import yaml
@@ -61,9 +61,9 @@ class StudySpec(Section):
         """Trial n is proposed from trials 0..n-lag."""
         return self.config.sweep.lag or 2 * self.config.sweep.n_workers
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The search space."""
+        """The search space; read once: each reading checks it against the schema."""
         return parse_search(self.config)
 
     def run_id(self, number: int) -> str:

@@ -8,7 +8,6 @@ from kagglerun.config.schema import Config
 from kagglerun.config.search import Parameter
 from kagglerun.sweep.samplers.bayesian import GpSampler, TpeSampler
 from kagglerun.sweep.samplers.cube import GridSampler, QmcSampler, RandomSampler
-from kagglerun.sweep.samplers.evolution import CmaSampler
 from kagglerun.sweep.samplers.sampler import Sampler
 from kagglerun.sweep.trials import Trial
 
@@ -25,6 +24,9 @@ def make_sampler(
         earlier: complete trials of earlier studies.
     """
     if config.sweep.sampler == "cmaes":
+        # Here, since it imports scipy.stats, which takes longer than all else that a sweep imports.
+        from kagglerun.sweep.samplers.evolution import CmaSampler
+
         return CmaSampler(config, parameters, greater_is_better, earlier)
     sampler = _make(config, parameters, greater_is_better)
     for trial in earlier:
