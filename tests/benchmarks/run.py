@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import coordinator
 import data_path
 import engine
 import fetch
@@ -36,12 +37,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,data_path,engine,fetch,memory,pruning,real_scores,transfer"
+    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
         "command_line": command_line,
         "gpu": gpu.report,
+        "coordinator": coordinator.report,
         "data_path": lambda: data_path.report(Path(chosen.data)),
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
