@@ -16,6 +16,8 @@ from kagglerun.sweep.ray import exchange as exchange_module
 from kagglerun.sweep.ray.exchange import Exchange
 from kagglerun.sweep.ray.files_on_node import FilesOnNode
 from kagglerun.sweep.ray.home import NODE_FOLDER, make_home, workspace_on_node
+from kagglerun.sweep.ray.slot import newest_epoch_only
+from kagglerun.sweep.workers import EpochDone, FoldDone
 from kagglerun.workspace import CompetitionPaths, Workspace
 from tests.experiment.made import seal, write_card
 
@@ -154,3 +156,10 @@ def test_a_node_sees_by_the_token_that_it_shares_the_workspace(
     make_home(workspace, paths)  # another attempt of the coordinator, or another workspace at this path
     own, shares = workspace_on_node(home)
     assert not shares and own.root.is_relative_to(Path.home())
+
+
+def test_of_epochs_in_a_row_the_last_is_told_and_nothing_else_is_left_out() -> None:
+    epochs = [EpochDone(1, 0, epoch, 9) for epoch in range(3)]
+    fold = FoldDone(1, 0, 3, 0.5)
+    assert newest_epoch_only([]) == ()
+    assert newest_epoch_only([*epochs, fold, epochs[0]]) == (epochs[2], fold, epochs[0])

@@ -82,8 +82,11 @@ def results(trials: list[Trial]) -> list[Any]:
 
 
 def test_a_study_on_a_cluster_is_the_local_one_though_a_node_is_lost_in_the_middle(
-    workspace: Workspace, cluster: SmallCluster
+    workspace: Workspace, cluster: SmallCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from kagglerun.sweep.ray import ray_workers
+
+    monkeypatch.setattr(ray_workers, "_HEAR_SECONDS", 0.2)  # trials are silent for longer
     config = toy_config(8, lag=3, workers=2)
     local = sweep(workspace, with_values(config, {"name": "local"}), None)
     doomed = cluster.add_node()

@@ -115,7 +115,7 @@ class TrialSlot:
             patient = all(isinstance(event, EpochDone) for event in events)
             if not patient or (events and time.monotonic() - begun > _BUNDLE_SECONDS):
                 break
-        return Heard(_newest_epoch_only(events), self._new_output())
+        return Heard(newest_epoch_only(events), self._new_output())
 
     def ask_to_stop(self) -> None:
         """Ask the trial to save where it is and end; called while `hear` waits."""
@@ -161,14 +161,14 @@ class TrialSlot:
         return text
 
 
-def _newest_epoch_only(events: Sequence[Event]) -> tuple[Event, ...]:
+def newest_epoch_only(events: Sequence[Event]) -> tuple[Event, ...]:
     """Of several epochs in a row the last one says it all."""
-    followers = [*events[1:], None]
-    return tuple(
-        event
-        for event, follower in zip(events, followers, strict=True)
-        if not (isinstance(event, EpochDone) and isinstance(follower, EpochDone))
-    )
+    kept: list[Event] = []
+    for event in events:
+        if kept and isinstance(event, EpochDone) and isinstance(kept[-1], EpochDone):
+            kept.pop()
+        kept.append(event)
+    return tuple(kept)
 
 
 def _wait_until_left(workspace: Workspace, slug: str, run_id: str) -> None:
