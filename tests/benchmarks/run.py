@@ -27,6 +27,7 @@ import gpu
 import memory
 import pruning
 import real_scores
+import study_page
 import transfer
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -37,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,transfer"
+    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -50,6 +51,7 @@ def main() -> None:
         "memory": memory.report,
         "pruning": lambda: pruning.report(Path(chosen.data)),
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
+        "study_page": study_page.report,
         "transfer": lambda: transfer.report(Path(chosen.data)),
     }
     on_real_data = ("data_path", "pruning", "real_scores", "transfer")

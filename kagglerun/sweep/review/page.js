@@ -118,7 +118,7 @@ function section(id, title, note) {
 }
 
 function drawHistory() {
-  const part = section("history", "History", "Score of each trial, in the order of proposal; the step line is the best so far. Dots on the axis ended before their first fold. A click marks a trial everywhere.");
+  const part = section("history", "History", "Score of each trial, in the order of proposal; the step line is the best so far. Dots at the edge lie beyond it, or ended before their first fold. A click marks a trial everywhere.");
   new Plot(part, 300, [10, 12, 38, 62], plot => {
     const [low, high] = study.range, last = Math.max(1, study.trials.length - 1);
     const x = plot.scale(0, last, plot.left + 6, plot.right), y = plot.scale(low, high, plot.bottom, plot.top);
