@@ -49,8 +49,7 @@ def sweep(
         bool, typer.Option("--forecast", help="Only say what it will take: profiles one fold, starts nothing.")
     ] = False,
     ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Trials run on this Ray cluster: auto, HOST:6379 or ray://HOST:10001."),
+        str | None, typer.Option(metavar="ADDRESS", help="Trials run on this Ray cluster: auto, or HOST:6379.")
     ] = None,
     ray_submit: Annotated[
         bool, typer.Option("--ray-submit", help="The whole sweep runs on the cluster, as a Ray job; --ray says which.")
@@ -69,7 +68,6 @@ def sweep(
     """
     from kagglerun.config.load import load_config
     from kagglerun.sweep.budget import settle_until
-    from kagglerun.sweep.choose_workers import choose_ray
     from kagglerun.sweep.objective import EXPERIMENT
     from kagglerun.sweep.study import prepare_study
     from kagglerun.workspace import Workspace
@@ -86,11 +84,18 @@ def sweep(
     paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
     if _is_finished(paths, spec):
         return
-    choose_ray(paths, "auto" if ray_submit else ray)
+    _choose_workers(paths, ray, ray_submit)
     if foreground and not ray_submit:
         _run_here(workspace, paths)
     else:
         _launch(workspace, paths, spec, follow, (ray or "auto") if ray_submit else None)
+
+
+def _choose_workers(paths: StudyPaths, ray: str | None, ray_submit: bool) -> None:
+    """Write down who executes the trials; a coordinator that is a Ray job finds its cluster by itself."""
+    from kagglerun.sweep.choose_workers import choose_ray
+
+    choose_ray(paths, "auto" if ray_submit else ray)
 
 
 def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
