@@ -7,6 +7,8 @@ input does. What it prints goes to the log; the pipe carries the protocol alone.
 from __future__ import annotations
 
 import signal
+import sys
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +19,7 @@ from kagglerun.errors import KagglerunError
 from kagglerun.jobs.child import Channel, die_with
 from kagglerun.sweep.objective import Objective, TrialStopped, TrialTask, load_objective
 from kagglerun.sweep.pruning.rule import StopRule
+from kagglerun.sweep.room import run_with_room
 from kagglerun.sweep.warm_process import WarmProcess
 from kagglerun.workspace import Workspace
 
@@ -70,7 +73,8 @@ def _execute(objective: Objective, workspace: Workspace, said: dict[str, Any], c
     """Execute one task and say how it ended; False after an error of the program."""
     number = said["number"]
     try:
-        score = objective.run(workspace, task_from_json(said), _PipeObserver(channel, number))
+        task, observer = task_from_json(said), _PipeObserver(channel, number)
+        score = run_with_room(objective, workspace, task, observer, _say)
         end = {"event": "end", **asdict(score)}
     except TrialStopped:
         end = {"event": "end"}
@@ -83,6 +87,11 @@ def _execute(objective: Objective, workspace: Workspace, said: dict[str, Any], c
         return False
     channel.send({**end, "number": number})
     return True
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
 
 
 class _PipeObserver:

@@ -20,12 +20,18 @@ import safetensors.numpy
 from kagglerun.config.schema import Config
 from kagglerun.errors import DiskFull, TrainingError
 from kagglerun.files import write_bytes
+from kagglerun.jobs.control import job_info
+from kagglerun.jobs.launch import launch
+from kagglerun.jobs.log import tail
+from kagglerun.jobs.records import JobState
 from kagglerun.sweep import room
 from kagglerun.sweep.objective import TrialObserver, TrialScore, TrialStopped, TrialTask
 from kagglerun.sweep.room import StoppedWaiting, is_disk_full, run_with_room, wait_for_room, with_room
-from kagglerun.sweep.trials import Trial, read_trials, write_trial
+from kagglerun.sweep.study import coordinator_argv, prepare_study
+from kagglerun.sweep.trials import Trial, TrialState, read_trials, write_trial
 from kagglerun.workspace import StudyPaths, Workspace
 from tests.sweep.conftest import toy_config
+from tests.sweep.toy import Toy
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def when(condition: Callable[[], object], action: Callable[[], object]) -> threa
     """Do something from another thread once something is so."""
 
     def run() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not condition() and time.monotonic() < deadline:
             time.sleep(0.02)
         action()
@@ -283,3 +289,31 @@ def test_the_result_of_what_is_done_again_comes_back(disk: Path) -> None:
     helper = when(lambda: listener.lines, filler.unlink)
     assert with_room(action, [disk], listener) == 2
     helper.join()
+
+
+class Hungry(Toy):
+    """A toy whose trials need 400 kB while they run."""
+
+    def run(self, workspace: Workspace, task: TrialTask, observer: TrialObserver) -> TrialScore:
+        checkpoint = workspace.run("digits", task.run_id).folder / "checkpoint"
+        write_bytes(checkpoint, os.urandom(400 << 10), durable=False)
+        score = super().run(workspace, task, observer)
+        checkpoint.unlink()
+        return score
+
+
+def test_a_sweep_on_a_full_disk_pauses_and_ends_as_if_there_had_been_room(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    workspace = Workspace(disk / "workspace")
+    workspace.competitions.mkdir(parents=True)
+    workspace.sweeps.mkdir()
+    config = toy_config(6, hooks={"delay": 0.05})
+    paths, _ = prepare_study(workspace, config, objective="tests.sweep.test_room:Hungry")
+    job = launch(workspace, "sweep", coordinator_argv(paths), what="toy sweep")
+    when(lambda: sum(trial.is_finished for trial in read_trials(paths)) >= 2, lambda: fill(disk)).join()
+    when(lambda: "paused: the disk of" in "\n".join(tail(job, 100)), (disk / "filler").unlink).join()
+    when(lambda: not job_info(job).state.is_alive, lambda: None).join()
+    assert job_info(job).state is JobState.DONE, "\n".join(tail(job, 50))
+    assert [trial.state for trial in read_trials(paths)] == [TrialState.COMPLETE] * 6
