@@ -20,6 +20,7 @@ import optuna
 from kagglerun.sweep.database import Postgres, SqliteFile, StudyTaken, studies_database
 from kagglerun.sweep.distributions import frozen_trial
 from kagglerun.sweep.objectives import directions, objective_values
+from kagglerun.sweep.optuna_rows import insert_trial
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, study_id
 from kagglerun.workspace import StudyPaths, Workspace
@@ -209,7 +210,7 @@ class _Copy:
         if self._study is None:
             self._study = self._continued(list(told))
         while self.n_written < len(told):
-            self._storage.create_new_trial(self._study, template_trial=self._template(told[self.n_written]))
+            insert_trial(self._storage, self._study, self.n_written, self._template(told[self.n_written]))
             self.n_written += 1
 
     def close(self) -> None:

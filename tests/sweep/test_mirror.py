@@ -208,3 +208,18 @@ def test_a_finished_sweep_says_at_its_end_that_its_database_is_behind(workspace:
     listener = Listener()
     assert len(sweep(workspace, toy_config(2), listener)) == 2
     assert "unable to open database file" in [line for line in listener.lines if "cannot be written" in line][-1]
+
+
+def test_rows_read_back_as_those_of_optunas_own_storage(
+    workspace: Workspace, study: tuple[StudyPaths, StudySpec]
+) -> None:
+    trials = [ended(study[0], number) for number in range(3)]
+    write(workspace, study, trials)
+    storage = open_storage(workspace.studies_db)
+    other = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "other")
+    ours = stored(workspace)
+    for trial in ours:
+        storage.create_new_trial(other, template_trial=trial)
+    for trial, copy in zip(ours, storage.get_all_trials(other), strict=True):
+        copy._trial_id = trial._trial_id
+        assert copy == trial
