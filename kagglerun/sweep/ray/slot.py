@@ -23,7 +23,7 @@ from kagglerun.sweep.local_workers import LocalWorkers
 from kagglerun.sweep.ray.files_on_node import FileOfRun, FilesOnNode, Listed
 from kagglerun.sweep.ray.home import Home, workspace_on_node
 from kagglerun.sweep.worker_process import task_from_json
-from kagglerun.sweep.workers import EpochDone, Event
+from kagglerun.sweep.workers import EpochDone, Event, FoldDone
 from kagglerun.workspace import Workspace
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "lightgbm", "pillow")
@@ -98,7 +98,6 @@ class TrialSlot:
     def execute(self, task: Mapping[str, Any], seconds: float) -> Heard:
         """Begin a trial; see `hear`."""
         parsed = task_from_json(dict(task))
-        self._asked_to_stop = False
         _wait_until_left(self._workspace, str(parsed.config.competition), parsed.run_id)
         self._workers.submit(parsed)
         return self.hear(seconds)
@@ -110,15 +109,16 @@ class TrialSlot:
         while time.monotonic() - begun < seconds:
             events += self._workers.wait(_LOOK_SECONDS)
             if self._asked_to_stop:
-                self._asked_to_stop = False
                 self._workers.ask_to_stop()
             patient = all(isinstance(event, EpochDone) for event in events)
             if not patient or (events and time.monotonic() - begun > _BUNDLE_SECONDS):
                 break
+        if not all(isinstance(event, EpochDone | FoldDone) for event in events):
+            self._asked_to_stop = False  # the trial has ended
         return Heard(newest_epoch_only(events), self._new_output())
 
     def ask_to_stop(self) -> None:
-        """Ask the trial to save where it is and end; called while `hear` waits."""
+        """Ask the trial to save where it is and end; called while `hear` waits, or a moment before."""
         self._asked_to_stop = True
 
     def leave(self) -> None:
