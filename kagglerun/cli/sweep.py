@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kagglerun.cli.console import err, out
+from kagglerun.cli.forecast import show_forecast, tell_forecast
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -77,8 +78,6 @@ def sweep(
     given = [f"sweep.{name}={value}" for name, value in limits.items() if value is not None]
     parsed = settle_until(load_config(workspace.config_file(config), [*(overrides or ()), *given]))
     if forecast:
-        from kagglerun.cli.forecast import show_forecast
-
         show_forecast(workspace, parsed, objective or EXPERIMENT)
         return
     paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
@@ -113,7 +112,6 @@ def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
 
 
 def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool, cluster: str | None) -> None:
-    from kagglerun.cli.forecast import tell_forecast
     from kagglerun.cli.logs import exit_code, show_until_end
     from kagglerun.jobs.launch import launch, new_job
     from kagglerun.sweep.study import coordinator_argv
