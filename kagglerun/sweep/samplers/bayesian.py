@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import math
 import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,22 +70,29 @@ class TpeSampler(_Bayesian):
 
     def __init__(self, config: Config, parameters: Sequence[Parameter], greater_is_better: bool) -> None:
         super().__init__(config, parameters, greater_is_better)
-        self._told: list[Any] = []
-        self._scores: list[float] = []
+        self._n_told = 0
+        self._latest: deque[tuple[float, int, Any]] = deque()
+        self._best: list[tuple[float, int, Any]] = []
+        self._running: dict[int, tuple[Trial, Any]] = {}
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
         # A failed trial is like one pruned before anything was known of it: Optuna ranks it last.
         state = TrialState.PRUNED if trial.state is TrialState.FAIL else trial.state
-        self._told.append(_numbered(len(self._told), self._frozen(trial, state)))
-        self._scores.append(-math.inf if trial.value is None else self._sign * trial.value)
+        score = -math.inf if trial.value is None else self._sign * trial.value
+        # Of equal ones the first is better, hence its number with a minus.
+        self._latest.append((score, -self._n_told, _numbered(self._n_told, self._frozen(trial, state))))
+        self._n_told += 1
+        if len(self._latest) > _LATEST:
+            heapq.heappush(self._best, self._latest.popleft())
+        if len(self._best) > _BEST:
+            heapq.heappop(self._best)
 
     def draw(self, number: int, attempt: int, running: Sequence[Trial]) -> Draw | None:
         """See `Sampler`."""
         if attempt >= self._ATTEMPTS:
             return None
-        in_work = (self._frozen(trial, TrialState.RUNNING) for trial in running[-_RUNNING:])
-        known = [*self._window(), *(_numbered(n, trial) for n, trial in enumerate(in_work, start=len(self._told)))]
+        known = [*self._window(), *self._in_work(running[-_RUNNING:])]
         seed = self._sampling_seed(number, attempt)
 
         def draw(parameters: Sequence[Parameter]) -> dict[str, Any]:
@@ -104,12 +112,20 @@ class TpeSampler(_Bayesian):
         # With several objectives Optuna cannot rank pruned trials by their values on the way.
         return frozen_trial(self._parameters, trial, state, self._values(trial), with_progress=self._is_single)
 
+    def _in_work(self, running: Sequence[Trial]) -> list[Any]:
+        """Trials in work; each is converted once, since with many workers there are many in every draw."""
+        before, self._running = self._running, {}
+        for trial in running:
+            known, frozen = before.get(trial.number, (None, None))
+            if known is None or known.params is not trial.params:
+                frozen = self._frozen(trial, TrialState.RUNNING)
+            self._running[trial.number] = (trial, frozen)
+        return [_numbered(n, frozen) for n, (_, frozen) in enumerate(self._running.values(), start=self._n_told)]
+
     def _window(self) -> list[Any]:
-        old = len(self._told) - _LATEST
-        if old <= _BEST:
-            return self._told
-        best = heapq.nlargest(_BEST, range(old), key=lambda index: (self._scores[index], -index))
-        return [*(self._told[index] for index in sorted(best)), *self._told[old:]]
+        """Trials in the order in which they were told."""
+        best = sorted(self._best, key=lambda entry: -entry[1])
+        return [frozen for _, _, frozen in (*best, *self._latest)]
 
 
 class GpSampler(_Bayesian):
