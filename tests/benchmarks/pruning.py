@@ -8,6 +8,7 @@ All pruners see the same trials in the same order; only what they stop differs.
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ from pruning_pools import N_SPLITS, Array, load_pools
 from pruning_studies import Population, SimulatedStudy, population_of, simulate
 
 from kagglerun.config.sweep import PruneConfig
+from kagglerun.sweep.pruning.halving import halving_cutoffs
 from kagglerun.sweep.pruning.known_runs import MOST_RUNS
 from kagglerun.sweep.pruning.paired import Scoring
+from kagglerun.sweep.pruning.rule import StopRule
 from kagglerun.sweep.pruning.sequential import errors_spent
 from kagglerun.sweep.pruning.verdict import VerdictKind, judge_folds
+from kagglerun.sweep.trials import Trial, TrialState
 
 LAG = 2
 """What a sweep with one worker has: trial n knows the results of 0..n-2."""
@@ -54,6 +58,7 @@ class Outcome:
 
 def report(data: Path, studies: int = 30) -> str:
     """Simulate the studies and judge every pruner; a Markdown table."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     populations = [population_of(pool) for pool in load_pools(data)]
     outcomes: dict[str, list[Outcome]] = {name: [] for name in PRUNERS}
     for number in range(studies):
@@ -99,6 +104,21 @@ def paired(study: SimulatedStudy, error: float = ERROR) -> Array:
         if verdict.kind is VerdictKind.STOP:
             folds[trial] = verdict.folds
     return folds
+
+
+def halving(study: SimulatedStudy) -> Array:
+    """Successive halving over folds, as `sweep.prune: halving` does it."""
+    trials: list[Trial] = []
+    for number, scores in enumerate(study.fold_scores):
+        known = trials[: max(0, number - LAG + 1)]
+        cutoffs = halving_cutoffs(known, N_SPLITS, 1, PruneConfig().eta, True)
+        rule = StopRule(cutoffs=cutoffs, greater_is_better=True)
+        means = [float(scores[: k + 1].mean()) for k in range(N_SPLITS - 1)]
+        stop = next((k + 1 for k, mean in enumerate(means) if rule.cutoff(k, None, mean)), N_SPLITS)
+        state = TrialState.COMPLETE if stop == N_SPLITS else TrialState.PRUNED
+        value = float(study.values[number]) if stop == N_SPLITS else None
+        trials.append(Trial(number, {}, state, value, fold_scores=tuple(scores[:stop].tolist())))
+    return np.asarray([len(trial.fold_scores) for trial in trials])
 
 
 def with_optuna(pruner: optuna.pruners.BasePruner, running_mean: bool) -> Pruner:
@@ -174,13 +194,20 @@ def _has_losses_of_rows(scoring: Scoring, study: SimulatedStudy) -> bool:
     return whole is not None and half is not None and bool(np.allclose(whole[::2], half))
 
 
+def _wilcoxon_pruner() -> optuna.pruners.BasePruner:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.pruners.WilcoxonPruner()
+
+
 PRUNERS: dict[str, Pruner] = {
     "none": no_pruning,
     "kagglerun: paired": paired,
+    "kagglerun: halving": halving,
     "Optuna Median": with_optuna(optuna.pruners.MedianPruner(), running_mean=True),
     "Optuna Hyperband": with_optuna(optuna.pruners.HyperbandPruner(1, N_SPLITS, 3), running_mean=True),
     "Optuna SuccessiveHalving": with_optuna(optuna.pruners.SuccessiveHalvingPruner(1, 3), running_mean=True),
-    "Optuna Wilcoxon, folds": with_optuna(optuna.pruners.WilcoxonPruner(), running_mean=False),
+    "Optuna Wilcoxon, folds": with_optuna(_wilcoxon_pruner(), running_mean=False),
     "Optuna Wilcoxon, rows": wilcoxon_over_rows,
 }
 
@@ -212,7 +239,6 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--studies", type=int, default=30)
     chosen = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(report(chosen.data, chosen.studies))
 
 
