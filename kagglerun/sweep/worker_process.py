@@ -45,7 +45,6 @@ def main(argv: list[str]) -> int:
     while "task" in (said := channel.receive()):
         process.before(said["task"])
         if not _execute(objective, workspace, said["task"], channel):
-            process.leave()
             return 1
     process.leave()
     return 0
