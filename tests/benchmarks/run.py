@@ -24,10 +24,12 @@ import data_path
 import engine
 import fetch
 import gpu
+import long_sweep
 import memory
 import pruning
 import real_scores
 import study_page
+import throughput
 import transfer
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -38,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,transfer"
+    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -48,10 +50,12 @@ def main() -> None:
         "data_path": lambda: data_path.report(Path(chosen.data)),
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
+        "long_sweep": long_sweep.report,
         "memory": memory.report,
         "pruning": lambda: pruning.report(Path(chosen.data)),
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
         "study_page": study_page.report,
+        "throughput": throughput.report,
         "transfer": lambda: transfer.report(Path(chosen.data)),
     }
     on_real_data = ("data_path", "pruning", "real_scores", "transfer")
