@@ -50,7 +50,8 @@ def sweep(
         bool, typer.Option("--forecast", help="Only say what it will take: profiles one fold, starts nothing.")
     ] = False,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Trials run on this Ray cluster: auto, or HOST:6379.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Trials run on this Ray cluster: auto, HOST:6379, ray://HOST:10001."),
     ] = None,
     ray_submit: Annotated[
         bool, typer.Option("--ray-submit", help="The whole sweep runs on the cluster, as a Ray job; --ray says which.")

@@ -108,7 +108,7 @@ def real_config(name: str, workers: int) -> Config:
     from tests.sweep.test_pruning_sweeps import make_config
 
     return with_values(
-        make_config(name, "tabular_boosting", workers=workers, lag=2, trials=5),
+        make_config(name, "tabular_boosting", workers=workers, lag=3, trials=4),
         {"sweep.search": {"model.learning_rate": {"low": 1e-4, "high": 0.5, "log": True}}, "competition": "made"},
     )
 
@@ -138,7 +138,7 @@ def test_nodes_without_the_workspace_get_the_data_and_give_back_whole_runs(
     assert list((tmp_path / "kept").glob("*/competitions/made/data/train.csv")), "its data was sent"
     assert not list((tmp_path / "kept").glob("*/runs/made/*/folds/*/*.txt")), "its runs came back"
     tracked = [run for run in all_tracked(workspace) if "cluster-0" in run.run_id]
-    assert len(tracked) == 5 and not set(tracked) & set(behind(workspace)), "MLflow has all of them"
+    assert len(tracked) == 4 and not set(tracked) & set(behind(workspace)), "MLflow has all of them"
 
 
 def wait_until(condition: Any) -> None:
