@@ -151,7 +151,7 @@ def _look(browser: Any, address: str, n_trials: int, shown: dict[str, str], scre
     from selenium.webdriver.common.by import By
 
     table = f"{address}/#/experiments/1/runs?workflowType=machine_learning"
-    _seconds(browser, table, "matching runs", "digits-of-20")  # fills the browser's cache with MLflow's script
+    _seconds(browser, table, "matching runs", f"digits-of-{n_trials}")  # fills the browser's cache with MLflow's script
     for button in browser.find_elements(By.CSS_SELECTOR, _CLOSE_ASSISTANT):
         button.click()
     times = [_seconds(browser, table, "matching runs", f"digits-of-{n_trials}") for _ in range(ROUNDS)]
