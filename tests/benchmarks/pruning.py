@@ -130,7 +130,7 @@ def with_optuna(pruner: optuna.pruners.BasePruner, running_mean: bool) -> Pruner
     """
 
     def prune(simulated: SimulatedStudy) -> Array:
-        study = optuna.create_study(direction="maximize", pruner=pruner)
+        study = optuna.create_study(study_name="simulated", direction="maximize", pruner=pruner)
         found = [_folds_with_optuna(study, scores, running_mean) for scores in simulated.fold_scores]
         return np.asarray(found)
 
