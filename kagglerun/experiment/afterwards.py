@@ -134,7 +134,7 @@ class _Painter:
         """End the process."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
 
 
 def _start_painter() -> subprocess.Popen[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kagglerun import metrics
 from kagglerun.config.card import Card
 from kagglerun.config.schema import (
     AutoModelConfig,
@@ -22,24 +20,22 @@ from kagglerun.config.schema import (
     TabularBoostingConfig,
 )
 from kagglerun.config.settings import load_settings
-from kagglerun.data.preflight import preflight, require_learnable, require_metric_fits
-from kagglerun.data.splits import auto_scheme, fold_rows, make_folds, signature
+from kagglerun.data.splits import auto_scheme, fold_rows, signature
 from kagglerun.data.tables import CompetitionData
 from kagglerun.errors import ConfigError, DataError
 from kagglerun.experiment import warm
+from kagglerun.experiment.checks import check_scoring, folds_of, preflight_once, writes_cells
 from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
-from kagglerun.experiment.own_cells import checked_cells, needs_tables, require_whole_images, score_tables
+from kagglerun.experiment.own_cells import checked_cells, needs_tables, score_tables
 from kagglerun.experiment.predictions import prediction_names
-from kagglerun.experiment.rehearsal import rehearse_metric
 from kagglerun.experiment.settle import Tell, settle
 from kagglerun.files import sha256_of_file
 from kagglerun.hooks import CompetitionHooks, digest_of_hooks, load_hooks
 from kagglerun.metrics import Metric, columns_needed, score_rows
-from kagglerun.metrics.custom import source_of
 from kagglerun.metrics.list_cells import at_least_one, rows_may_be_empty
 from kagglerun.models.base import ModelFamily, ModelInput, find_family
 from kagglerun.training.compiled import use_compile_cache
-from kagglerun.workspace import CompetitionPaths, Workspace
+from kagglerun.workspace import Workspace
 
 
 def _say_nothing(_: str) -> None:
@@ -64,7 +60,7 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
     loaded = warm.load(paths, understands=True)
     card, data = loaded.card, loaded.data
     hooks = load_hooks(paths.hooks, config.hooks)
-    metric = _check_scoring(paths, loaded, hooks)
+    metric = check_scoring(paths, loaded, hooks)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
     seed = config.seed if config.cv.seed is None else config.cv.seed
     threads = config.training.cpu_threads or max(1, _cores() // (_at_a_time(config) * config.training.gpus))
@@ -190,7 +186,7 @@ class Prepared:
         Raises:
             ConfigError: they do not give each predicted column n cells.
         """
-        if not _writes_cells(self.hooks):
+        if not writes_cells(self.hooks):
             return None
         known = table.drop(columns=[name for name in self.card.targets if name in table])
         given = self.hooks.cells(predictions, (known if rows is None else known.iloc[rows]).reset_index(drop=True))
@@ -213,9 +209,9 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
     loaded = warm.load(paths, understands=False)
     card, data = loaded.card, loaded.data
     hooks = load_hooks(paths.hooks, config.hooks)
-    metric = _check_scoring(paths, loaded, hooks)
-    warnings = _preflight(loaded, config, metric)
-    folds = _folds(config, loaded, hooks, metric)
+    metric = check_scoring(paths, loaded, hooks)
+    warnings = preflight_once(loaded, config, metric)
+    folds = folds_of(config, loaded, hooks, metric)
     content = warm.data_digest(paths)
     environment = describe_environment(config)
     start_weights = _weights_digest(config)
@@ -243,77 +239,6 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
         environment=environment,
         warnings=warnings,
     )
-
-
-def _check_scoring(paths: CompetitionPaths, loaded: warm.Loaded, hooks: CompetitionHooks) -> Metric:
-    """The metric, after everything that can be checked before anything is trained.
-
-    Raises:
-        ConfigError: it is not known, cannot score the task, lacks parameters; or no model learns the task.
-        DataError: a column that a parameter names is missing or has blanks.
-    """
-    metric = hooks.metric() or metrics.of_card(loaded.card, paths.hooks)
-    own_model, own_cells = hooks.model() is not None, _writes_cells(hooks)
-
-    def check() -> None:
-        require_metric_fits(loaded.data, metric)
-        if not own_model:
-            require_learnable(loaded.card, loaded.data.sample)
-        if not own_cells:
-            rehearse_metric(metric, loaded.data)
-
-    warm.kept("scoring", _measured(loaded, metric, own_model, own_cells), check)
-    return metric
-
-
-def _measured(loaded: warm.Loaded, metric: Metric, *settings: Hashable) -> Hashable:
-    """What a check of the data by its metric follows from; None where the metric is the user's own code."""
-    built_in = metrics.registered().get(metric.name) is metric and source_of(metric) is None
-    return (loaded.evidence, metric.name, *settings) if loaded.evidence is not None and built_in else None
-
-
-def _preflight(loaded: warm.Loaded, config: Config, metric: Metric) -> tuple[str, ...]:
-    evidence = _measured(loaded, metric, config.cv)
-    return warm.kept("preflight", evidence, lambda: preflight(loaded.data, config, metric))
-
-
-def _writes_cells(hooks: CompetitionHooks) -> bool:
-    return type(hooks).cells is not CompetitionHooks.cells
-
-
-def _folds(config: Config, loaded: warm.Loaded, hooks: CompetitionHooks, metric: Metric) -> NDArray[np.int64]:
-    """Fold of each training row: the hooks' own, else by the config's scheme, which are kept.
-
-    Raises:
-        ConfigError: the hooks' folds do not fit; or rows of one image, which is scored whole, are in several folds.
-    """
-    own = hooks.folds(loaded.data)
-    if own is not None:
-        folds = np.asarray(own, dtype=np.int64)
-        if folds.shape != (len(loaded.data.train),) or folds.max() >= config.cv.n_splits:
-            raise ConfigError(
-                f"hooks.folds gave {folds.shape} values up to {folds.max()}; it must give one of 0 to "
-                f"{config.cv.n_splits - 1} (or -1) for each of {len(loaded.data.train)} training rows"
-            )
-        require_whole_images(loaded.data, metric, folds)
-        return folds
-
-    def make() -> NDArray[np.int64]:
-        made = _folds_of_scheme(config, loaded.data)
-        require_whole_images(loaded.data, metric, made)
-        return made
-
-    # A hook that looks at the data may have changed it.
-    untouched = type(hooks).folds is CompetitionHooks.folds
-    evidence = _measured(loaded, metric, config.cv, config.seed) if untouched else None
-    return warm.kept("folds", evidence, make).copy()
-
-
-def _folds_of_scheme(config: Config, data: CompetitionData) -> NDArray[np.int64]:
-    seed = config.cv.seed if config.cv.seed is not None else config.seed
-    task = data.card.learnt_task
-    assert task is not None
-    return make_folds(config.cv.scheme, config.cv.n_splits, seed, data.targets, task, data.groups, data.times)
 
 
 def _model_input(workspace: Workspace, data: CompetitionData, hooks: CompetitionHooks, content: str) -> ModelInput:
