@@ -176,6 +176,7 @@ class Store:
                 self.client().update_run(run_id, status=state)
             else:
                 self.client().set_terminated(run_id, state, end_ms)
+                _forget_artifacts_of(run_id)
 
     def add_artifact(self, run_id: str, path: Path, folder: str) -> None:
         """Copy a file into the run's artifacts."""
@@ -235,12 +236,35 @@ def import_mlflow() -> Any:
     return MlflowClient
 
 
+def _forget_artifacts_of(run_id: str) -> None:
+    """MLflow keeps a writer of artifacts, with queues and locks, for each of the last 1,024 runs."""
+    from mlflow.tracking._tracking_service import utils
+
+    getattr(utils, "_artifact_repos_cache", {}).pop(run_id, None)
+
+
 def _sqlite_uri(workspace: Workspace) -> str:
     return f"sqlite:///{workspace.mlflow_db}"
 
 
 def _make_or_upgrade(workspace: Workspace) -> None:
-    """A new database is made under another name and moved into place, so that a kill leaves none half-made."""
+    """A new database is made under another name and moved into place, so that a kill leaves none half-made.
+
+    One that this process found current is not looked at again: each look costs SQLAlchemy memory that stays.
+    """
+    if not workspace.mlflow_db.exists() or _identity(workspace.mlflow_db) not in _current:
+        _make_or_upgrade_unseen(workspace)
+        _current.add(_identity(workspace.mlflow_db))
+
+
+_current: set[tuple[str, int]] = set()
+
+
+def _identity(database: Path) -> tuple[str, int]:
+    return str(database), database.stat().st_ino
+
+
+def _make_or_upgrade_unseen(workspace: Workspace) -> None:
     from mlflow.store.db import utils
 
     if not workspace.mlflow_db.exists():
