@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kagglerun.errors import TrainingError
-from kagglerun.sweep.failures import refuse_to_go_on_failing, failures_that_end_it
+from kagglerun.sweep.failures import failures_that_end_it, refuse_to_go_on_failing
 from kagglerun.sweep.trials import Failure, Trial, TrialState
 
 
