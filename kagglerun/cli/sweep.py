@@ -18,16 +18,8 @@ if TYPE_CHECKING:
     from kagglerun.sweep.study import StudySpec
     from kagglerun.workspace import StudyPaths, Workspace
 
-_ENVIRONMENT = (
-    "KAGGLERUN_MLFLOW_URI",
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "KAGGLERUN_STUDIES_URL",
-    "PGPASSWORD",
-    "PGPASSFILE",
-)
-"""What a sweep reads from the environment: a resume from another shell needs it too."""
+_DATABASE_ENVIRONMENT = ("KAGGLERUN_STUDIES_URL", "PGPASSWORD", "PGPASSFILE")
+"""What a sweep reads from the environment besides what its runs do: a resume from another shell needs it too."""
 
 
 def sweep(
@@ -100,12 +92,18 @@ def _choose_workers(paths: StudyPaths, ray: str | None, ray_submit: bool) -> Non
 
 def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
     """Whether nothing is left to do; then say so."""
+    from kagglerun.sweep.finalists import race_is_missing
     from kagglerun.sweep.trials import best_trial, n_done, read_trials
 
     trials = read_trials(paths)
     done, wanted = n_done(trials), spec.config.sweep.trials
     best = best_trial(trials, spec.greater_is_better)
-    if best is None or done < wanted or not all(trial.is_finished for trial in trials):
+    if (
+        best is None
+        or done < wanted
+        or not all(trial.is_finished for trial in trials)
+        or race_is_missing(paths, spec, trials)
+    ):
         return False
     out.print(f"the study {spec.name} has its {done} trials; best {best.value:.5g}: run {spec.run_id(best.number)}")
     out.print(f"more trials: the same command with sweep.trials={done + wanted}; another study: --new")
@@ -114,14 +112,14 @@ def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
 
 def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool, cluster: str | None) -> None:
     from kagglerun.cli.logs import exit_code, show_until_end
-    from kagglerun.jobs.launch import launch, new_job
+    from kagglerun.jobs.launch import WORK_ENVIRONMENT, launch, new_job
     from kagglerun.sweep.study import coordinator_argv
 
     tell_forecast(workspace, paths, spec)
     name, argv = f"sweep-{spec.name}", coordinator_argv(paths)
     what = f"sweep {spec.name} ({spec.config.sweep.trials} trials)"
     if cluster is None:
-        job = launch(workspace, name, argv, what=what, environment=_ENVIRONMENT)
+        job = launch(workspace, name, argv, what=what, environment=(*WORK_ENVIRONMENT, *_DATABASE_ENVIRONMENT))
     else:
         from kagglerun.sweep.ray.submit import submit
 

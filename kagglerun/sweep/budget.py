@@ -18,7 +18,6 @@ from kagglerun.config.schema import Config
 from kagglerun.config.sweep import SweepConfig
 from kagglerun.errors import ConfigError, DiskFull
 from kagglerun.files import read_json, write_json
-from kagglerun.jobs.child import visible_devices
 from kagglerun.sweep.trials import Trial
 from kagglerun.workspace import StudyPaths
 
@@ -82,21 +81,13 @@ def parse_until(text: str, now: datetime) -> datetime:
     return moment
 
 
-def gpus_held(config: Config) -> float:
-    """GPUs, or the share of one, that a trial holds while it runs on this machine; 0 without any."""
-    if config.training.device == "cpu" or not visible_devices():
-        return 0.0
-    slots = config.sweep.slots
-    return config.training.gpus / (slots if isinstance(slots, int) else 1)
-
-
 class Budget:
     """Keeps account of what a sweep spends, and says when it is over.
 
     Args:
         paths: the study.
         sweep: its limits; see `settle_until`.
-        gpus_per_trial: GPUs that a trial holds while it runs; 0 without any.
+        gpus_per_trial: GPUs that a trial holds while it runs, see `forecast.gpus_of_a_trial`; 0 without any.
         clock: seconds that never go back.
         wall: the time of day, in seconds since 1970.
     """

@@ -14,9 +14,10 @@ import contextlib
 from dataclasses import dataclass
 
 from kagglerun.jobs.run import STOPPED_EXIT_CODE, Reporter, current, current_job_id
-from kagglerun.sweep.budget import Budget, gpus_held
+from kagglerun.sweep.budget import Budget
 from kagglerun.sweep.choose_workers import make_workers
 from kagglerun.sweep.dispatch import Dispatcher, End
+from kagglerun.sweep.forecast import gpus_of_a_trial
 from kagglerun.sweep.lock import study_lock
 from kagglerun.sweep.mirror import StudyMirror
 from kagglerun.sweep.objective import load_objective
@@ -97,7 +98,7 @@ class Coordinator:
 
     def run(self) -> End:
         """See `run_study`."""
-        budget = Budget(self.paths, self.spec.config.sweep, gpus_held(self.spec.config))
+        budget = Budget(self.paths, self.spec.config.sweep, gpus_of_a_trial(self.spec.config))
         trials = TrialWork(self.workspace, self.paths, self.spec, self.reporter, self.mirror, self.parent, budget)
         try:
             end = Dispatcher(trials, self.workers, self.reporter, budget).run()

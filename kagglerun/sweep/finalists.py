@@ -199,6 +199,27 @@ def read_race(paths: StudyPaths) -> Race:
         ) from error
 
 
+def race_is_missing(paths: StudyPaths, spec: StudySpec, trials: Sequence[Trial]) -> bool:
+    """Whether a study whose trials have ended still has a race to run."""
+    return not race_to_run(spec, trials, read_race(paths)).done
+
+
+def race_to_run(spec: StudySpec, trials: Sequence[Trial], before: Race) -> Race:
+    """The race to go on with: the one before, unless today's best are others; with more rounds it is not over.
+
+    Args:
+        spec: the study.
+        trials: all its trials.
+        before: the race as it was recorded.
+    """
+    fresh = begin_race(spec, trials)
+    if not before.finalists or {one.number for one in before.finalists} != {one.number for one in fresh.finalists}:
+        return fresh
+    racing = [one for one in before.finalists if one.races]
+    over = len(racing) < 2 or max(len(one.reruns) for one in racing) >= spec.config.sweep.finalists.rounds
+    return Race(before.finalists, over)
+
+
 def _finalist(values: dict[str, Any]) -> Finalist:
     reruns = tuple(Rerun(**{**one, "fold_scores": tuple(one["fold_scores"])}) for one in values["reruns"])
     return Finalist(**{**values, "reruns": reruns})

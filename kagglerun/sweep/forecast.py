@@ -15,6 +15,7 @@ from kagglerun.config.load import load_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError
 from kagglerun.files import read_json
+from kagglerun.jobs.child import visible_devices
 from kagglerun.paths import FoldPaths
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState, n_done
@@ -89,12 +90,10 @@ def forecast(config: Config, fold: FoldSeconds, done: int = 0, gpus_per_trial: f
 
 def gpus_of_a_trial(config: Config) -> float:
     """GPUs, or the share of one, that a trial of this config holds on this machine; 0 on a CPU."""
-    from kagglerun.training.precision import resolve_device
-
     sweep, training = config.sweep, config.training
     if sweep.gpus_per_trial is not None:
         return sweep.gpus_per_trial
-    if config.model.kind == "tabular_boosting" or resolve_device(training.device).type != "cuda":
+    if config.model.kind == "tabular_boosting" or training.device == "cpu" or not visible_devices():
         return 0.0
     slots = sweep.slots if isinstance(sweep.slots, int) else 1
     return training.gpus / slots

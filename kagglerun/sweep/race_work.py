@@ -11,7 +11,7 @@ from kagglerun.sweep.finalists import (
     Race,
     Rerun,
     after_round,
-    begin_race,
+    race_to_run,
     read_race,
     rerun_config,
     rerun_id,
@@ -63,11 +63,8 @@ class RaceWork:
 
     def unfinished(self) -> list[int]:
         """Take up the race; one of other trials than today's best begins anew."""
-        fresh = begin_race(self._spec, self._trials)
-        before = read_race(self._paths)
-        same = {one.number for one in before.finalists} == {one.number for one in fresh.finalists}
         rounds = self._spec.config.sweep.finalists.rounds
-        self._race = Race(before.finalists, _is_over(before, rounds)) if before.finalists and same else fresh
+        self._race = race_to_run(self._spec, self._trials, read_race(self._paths))
         if not self._race.done:
             numbers = ", ".join(str(one.number) for one in self._racing())
             self._reporter.say(f"the finalists race: trials {numbers}, round {self._round} of at most {rounds}")
@@ -137,12 +134,6 @@ class RaceWork:
         leader = race.leader(self._spec.greater_is_better)
         if race.done and leader is not None:
             self._reporter.say(f"the race is over: trial {leader.number}, {leader.mean:.5g} over {self._round} reruns")
-
-
-def _is_over(race: Race, rounds: int) -> bool:
-    """Whether nothing is left to run, also where the config allows more rounds now."""
-    racing = [one for one in race.finalists if one.races]
-    return len(racing) < 2 or max(len(one.reruns) for one in racing) >= rounds
 
 
 def _described(rerun: Rerun) -> str:
