@@ -53,6 +53,7 @@ def study(
         return
     _print_head(shown)
     _print_best(shown)
+    _print_front(shown)
     _print_costs(shown)
     _print_failures(shown.summary)
     _print_importances(shown.importances)
@@ -163,6 +164,19 @@ def _print_best(shown: _Study) -> None:
         side = "at least" if shown.summary.greater_is_better else "at most"
         _line("", f"truly {side} {certainty.bound:.5g}, corrected for {shown.summary.complete} trials (95 %)")
     _line("", describe(best.params))
+
+
+def _print_front(shown: _Study) -> None:
+    """With several objectives: the trials between which only taste decides."""
+    from kagglerun.sweep.objectives import objective_values
+
+    objectives = shown.spec.config.sweep.objectives
+    for place, number in enumerate(shown.summary.front[:_SHOWN_NUMBERS]):
+        values = zip(objectives, objective_values(shown.trials[number], objectives), strict=True)
+        _line(
+            "" if place else "unbeaten",
+            f"trial {number}: " + ", ".join(f"{name} {value:.5g}" for name, value in values),
+        )
 
 
 def _print_costs(shown: _Study) -> None:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,14 @@ class Afterwards:
 
     def add(self, run: RunPaths) -> None:
         """Have the pictures of a run drawn and tracked; `run.drawing` must be there."""
-        self._owed.put(lambda: self._draw(run))
+        self._owed.put(partial(self._draw, run))
 
     def take_up(self, slug: str, study: str) -> None:
         """Make up for what processes that were killed owe to the runs of a study; once for each study."""
         if (slug, study) in self._known:
             return
         self._known.add((slug, study))
-        self._owed.put(lambda: self._make_up(slug, study))
+        self._owed.put(partial(self._make_up, slug, study))
 
     def finish(self, seconds: float) -> bool:
         """Do all that is owed, for at most so long; whether nothing is owed any more."""
@@ -77,11 +78,7 @@ class Afterwards:
 
     def _work(self) -> None:
         while (owed := self._owed.get()) is not None:
-            try:
-                owed()
-            except Exception as error:
-                # The runs are whole without it, and what it is made from stays for another attempt.
-                _log.warning("some pictures or values of MLflow are owed: %s", error)
+            _attempt(owed)
 
     def _draw(self, run: RunPaths) -> None:
         pictures = self._painter.draw(run)
@@ -93,9 +90,17 @@ class Afterwards:
         runs = [run for run in self._workspace.all_runs(slug) if run.run_id.startswith(f"{study}-") and _has_ended(run)]
         for run in runs:
             if run.drawing.is_file():
-                self.add(run)
+                _attempt(partial(self._draw, run))
         if tracking_uri(self._workspace) != NO_MLFLOW:
             sync(self._workspace, runs)
+
+
+def _attempt(owed: Callable[[], None]) -> None:
+    try:
+        owed()
+    except Exception as error:
+        # The runs are whole without it, and what it is made from stays for another attempt.
+        _log.warning("some pictures or values of MLflow are owed: %s", error)
 
 
 def _has_ended(run: RunPaths) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kagglerun.experiment.certainty import Certainty, Evidence, weigh
 from kagglerun.sweep.finalists import Race
+from kagglerun.sweep.objectives import pareto_front
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState, best_trial
 
@@ -51,6 +52,7 @@ class StudySummary:
         fold_seconds: time of all folds of the trials that ended well.
         failures: kind of failure to the numbers of its trials.
         best: the best trial; None before one is complete.
+        front: with several objectives, the trials that no other one beats, best score first; else empty.
     """
 
     name: str
@@ -67,6 +69,7 @@ class StudySummary:
     fold_seconds: float
     failures: Mapping[str, tuple[int, ...]]
     best: Best | None
+    front: tuple[int, ...]
 
     @property
     def done(self) -> int:
@@ -126,6 +129,7 @@ def summarise(spec: StudySpec, trials: Sequence[Trial], race: Race | None = None
         fold_seconds=sum(trial.seconds or 0.0 for trial in ended),
         failures={kind: tuple(numbers) for kind, numbers in failures.items()},
         best=_best(spec, trials, race or Race()),
+        front=_front(spec, trials),
     )
 
 
@@ -167,6 +171,13 @@ def weigh_trials(spec: StudySpec, trials: Sequence[Trial], race: Race) -> dict[i
 
 def _count(trials: Sequence[Trial], state: TrialState) -> int:
     return sum(trial.state is state for trial in trials)
+
+
+def _front(spec: StudySpec, trials: Sequence[Trial]) -> tuple[int, ...]:
+    objectives = spec.config.sweep.objectives
+    if len(objectives) == 1:
+        return ()
+    return tuple(trial.number for trial in pareto_front(trials, objectives, spec.greater_is_better))
 
 
 def _best(spec: StudySpec, trials: Sequence[Trial], race: Race) -> Best | None:

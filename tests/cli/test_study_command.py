@@ -16,7 +16,7 @@ import pytest
 from kagglerun.cli.main import run
 from kagglerun.sweep.review.dashboard import serve_dashboard
 from kagglerun.sweep.study import StudySpec, prepare_study
-from kagglerun.sweep.trials import Trial, write_trials
+from kagglerun.sweep.trials import Trial, TrialState, write_trials
 from kagglerun.workspace import StudyPaths, Workspace
 from tests.sweep.conftest import toy_config
 from tests.sweep.test_sweep_review import TOY, made
@@ -194,3 +194,23 @@ def test_without_optuna_dashboard_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
     assert run(["dashboard"]) == 2
     assert "pip install 'kagglerun[dashboard]'" in capsys.readouterr().err
+
+
+def test_with_two_objectives_the_unbeaten_trials_are_listed(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objectives = ["score", "seconds_per_fold"]
+    paths, _ = prepare_study(workspace, toy_config(20, objectives=objectives), objective=TOY)
+    results = [(0.9, 30.0), (0.8, 10.0), (0.85, 40.0)]
+    write_trials(
+        paths,
+        [
+            Trial(number, {}, TrialState.COMPLETE, value=value, fold_scores=(value,) * 3, seconds=seconds)
+            for number, (value, seconds) in enumerate(results)
+        ],
+    )
+    assert run(["study"]) == 0
+    said = capsys.readouterr().out
+    assert "unbeaten    trial 0: score 0.9, seconds_per_fold 10" in said
+    assert "trial 1: score 0.8, seconds_per_fold 3.3333" in said
+    assert "trial 2: score" not in said

@@ -25,20 +25,12 @@ def main(argv: list[str]) -> int:
         0 when nothing is owed any more.
     """
     from kagglerun.experiment.afterwards import Afterwards
-    from kagglerun.tracking import NO_MLFLOW, sync, tracking_uri
 
     slug, study, seconds = argv
-    workspace = Workspace.find()
-    runs = [run for run in workspace.all_runs(slug) if run.run_id.startswith(f"{study}-") and run.metrics.is_file()]
-    afterwards = Afterwards(workspace)
+    afterwards = Afterwards(Workspace.find())
     afterwards.begin()
-    for run in runs:
-        if run.drawing.is_file():
-            afterwards.add(run)
-    done = afterwards.finish(float(seconds))
-    if tracking_uri(workspace) != NO_MLFLOW:
-        sync(workspace, runs)
-    return 0 if done else 1
+    afterwards.take_up(slug, study)
+    return 0 if afterwards.finish(float(seconds)) else 1
 
 
 def make_up(workspace: Workspace, paths: StudyPaths, seconds: float) -> None:
