@@ -29,6 +29,7 @@ import memory
 import pruning
 import real_scores
 import study_page
+import sweep_kills
 import throughput
 import transfer
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,throughput,transfer"
+    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,sweep_kills,throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -55,6 +56,7 @@ def main() -> None:
         "pruning": lambda: pruning.report(Path(chosen.data)),
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
         "study_page": study_page.report,
+        "sweep_kills": sweep_kills.report,
         "throughput": throughput.report,
         "transfer": lambda: transfer.report(Path(chosen.data)),
     }
