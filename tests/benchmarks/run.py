@@ -41,7 +41,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,sweep_kills,throughput,transfer"
+    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,sweep_kills,"
+    every += "throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
