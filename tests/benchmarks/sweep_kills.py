@@ -1,6 +1,6 @@
 """Sweeps with `kill -9` on coordinator or workers at random moments, each compared with one that was left alone.
 
-    python tests/benchmarks/sweep_kills.py [NUMBER]
+python tests/benchmarks/sweep_kills.py [NUMBER]
 """
 
 from __future__ import annotations

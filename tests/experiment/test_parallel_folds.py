@@ -73,7 +73,7 @@ def kill_a_worker() -> None:
     workers = [
         p
         for p in psutil.Process().children(recursive=True)
-        if "kagglerun.experiment.parallel.fold_worker" in p.cmdline()
+        if p.status() != psutil.STATUS_ZOMBIE and "kagglerun.experiment.parallel.fold_worker" in p.cmdline()
     ]
     [p for p in workers if "kagglerun.experiment.parallel.torchrun" not in p.cmdline()][-1].kill()
 

@@ -6,9 +6,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 _SETTINGS = {
     "health_check_initial_delay_ms": 0,
@@ -50,6 +52,14 @@ class SmallCluster:
         self.cluster.remove_node(node, allow_graceful=False)
 
 
+def _wait_for_ended_children() -> None:
+    """Ray ends its processes without waiting for them: they would stay as zombies until this process ends."""
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            with suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)
+
+
 @contextmanager
 def small_cluster(nodes: int = 2, **head: Any) -> Iterator[SmallCluster]:
     """A cluster of one-core nodes, ended afterwards."""
@@ -63,6 +73,7 @@ def small_cluster(nodes: int = 2, **head: Any) -> Iterator[SmallCluster]:
         yield made
     finally:
         made.cluster.shutdown()
+        _wait_for_ended_children()
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(folder, ignore_errors=True)

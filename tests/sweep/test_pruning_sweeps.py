@@ -135,7 +135,8 @@ class WorkerKiller(Listener):
         super().progress(text, numbers)
         if not self.kills and "fold" in text:
             self.kills += 1
-            psutil.Process().children()[0].kill()
+            workers = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
+            next(p for p in workers if "kagglerun.sweep.local_workers" in p.cmdline()).kill()
 
 
 @pytest.mark.slow
