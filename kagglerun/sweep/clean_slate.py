@@ -12,6 +12,7 @@ import importlib.util
 import os
 import random
 import sys
+import sysconfig
 import time
 import warnings
 from dataclasses import dataclass
@@ -151,11 +152,20 @@ def _modules_in(root: Path) -> dict[str, Path]:
     """Imported modules whose source is in a folder, but for installed packages and hooks.py, which is always new."""
     found = {}
     for name, module in list(sys.modules.items()):
-        path = Path(getattr(module, "__file__", None) or "").resolve()
+        file = getattr(module, "__file__", None) or ""
+        # To resolve the paths of thousands of installed modules takes a quarter of a second.
+        if file.startswith(_INSTALLED) or name.partition(".")[0] == _OURS:
+            continue
+        path = Path(file).resolve()
         is_own = path.suffix == ".py" and path.is_relative_to(root) and not path.is_relative_to(sys.prefix)
         if is_own and name != "__main__" and not name.startswith(OWN_MODULES):
             found[name] = path
     return found
+
+
+_INSTALLED = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_OURS = __name__.partition(".")[0]
+"""A workspace may be a checkout of this package."""
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -239,4 +239,7 @@ def _end_of_trial(said: dict[str, Any]) -> Event:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # at a regular end libraries take a second to tell of what they leak
