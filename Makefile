@@ -17,7 +17,7 @@ JOBS ?= 2
 TEST_THREADS := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check fix bench ui lock system clean
+.PHONY: help setup demo test long quick check fix bench ui lock system clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -57,11 +57,14 @@ demo: $(READY) ## the whole job offline: fetch, sweep, submit, review (no accoun
 	step runs; \
 	printf '\nReview in MLflow:  make ui    (or: cd $(DEMO) && ../$(BIN)/kagglerun ui)\n'
 
-test: $(READY) ## all tests (JOBS=2 processes; TORCH=2.6.0 on that torch; KAGGLERUN_TEST_DATA names a folder with real competition bundles)
-	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q
+test: $(READY) ## all tests but the long ones (JOBS=2 processes; TORCH=2.6.0 on that torch; KAGGLERUN_TEST_DATA names a folder with real competition bundles)
+	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q -m "not long"
+
+long: $(READY) ## the tests that take minutes: Ray clusters, sweeps killed at random moments
+	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q -m long
 
 quick: $(READY) ## the tests that take less than about ten seconds
-	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q -m "not slow and not browser and not real"
+	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q -m "not slow and not long and not browser and not real"
 
 check: $(READY) ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from kagglerun.sweep.trials import TrialState
 from tests.sweep.killed_sweeps import run_killed, run_left_alone
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_sweep_that_is_killed_ends_with_the_same_study_race_and_predictions(tmp_path: Path) -> None:
     whole = run_left_alone(tmp_path / "whole")
     states = [trial[1] for trial in whole.trials]

@@ -139,7 +139,7 @@ class WorkerKiller(Listener):
             next(p for p in workers if "kagglerun.sweep.local_workers" in p.cmdline()).kill()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_hopeless_trials_are_stopped_the_same_by_two_workers_of_which_one_is_killed(
     workspace: Workspace, competition: CompetitionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
