@@ -59,7 +59,7 @@ class StudySpec(Section):
     @property
     def lag(self) -> int:
         """Trial n is proposed from trials 0..n-lag."""
-        return self.config.sweep.lag or 2 * self.config.sweep.n_workers
+        return self.config.sweep.lag or self.config.sweep.usual_lag
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -176,7 +176,7 @@ def _filled_in(config: Config, before: StudySpec | None) -> Config:
 
     So a study can go on with another number of workers, or on another machine.
     """
-    lag = config.sweep.lag or (before.lag if before else 2 * config.sweep.n_workers)
+    lag = config.sweep.lag or (before.lag if before else config.sweep.usual_lag)
     config = keep_settled(config, before.config) if before else config
     return config.model_copy(update={"sweep": config.sweep.model_copy(update={"lag": lag})})
 

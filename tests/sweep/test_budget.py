@@ -71,6 +71,11 @@ def test_times_that_yaml_reads_as_something_else_are_understood(workspace: Works
     assert load_config(path, [f"sweep.until={written}"]).sweep.until == text
 
 
+@pytest.mark.parametrize(("workers", "lag"), [(1, 2), (2, 4), (16, 32), (17, 51), (512, 2048), (4096, 32768)])
+def test_the_lag_follows_from_the_workers(workers: int, lag: int) -> None:
+    assert SweepConfig(workers=workers).usual_lag == lag
+
+
 def test_the_time_of_day_is_settled_once_and_not_at_each_resume() -> None:
     settled = settle_until(toy_config(until="08:00"))
     assert settled.sweep.until is not None
