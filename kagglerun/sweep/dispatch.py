@@ -29,8 +29,8 @@ from kagglerun.sweep.workers import (
     Workers,
 )
 
-MOST_LOSSES = 3
-"""A piece whose worker died this often without getting any further has failed."""
+MOST_LOSSES = 5
+"""A piece whose worker died this often without getting any further has failed; few kills from outside hit one so often."""
 _MOST_STILLBORN = 3
 _WAIT_SECONDS = 0.5
 _STOP_SECONDS = 25.0

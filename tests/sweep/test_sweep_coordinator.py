@@ -10,7 +10,7 @@ from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, JobError, TrainingError
 from kagglerun.sweep.coordinator import run_study
 from kagglerun.sweep.database import open_storage
-from kagglerun.sweep.dispatch import End
+from kagglerun.sweep.dispatch import MOST_LOSSES, End
 from kagglerun.sweep.lock import study_lock
 from kagglerun.sweep.study import prepare_study
 from kagglerun.sweep.trials import Trial, TrialState, best_trial, read_trials
@@ -74,7 +74,7 @@ def test_failed_crashed_and_undefined_trials_are_recorded_and_the_sweep_goes_on(
     reasons = {t.number: t.failure.kind for t in trials if t.failure}
     assert reasons == {1: "TrainingError", 3: "RuntimeError", 5: "NonFiniteScore", 7: "WorkerLost"}
     assert sum(t.state is TrialState.COMPLETE for t in trials) == 6
-    assert len(read_executions(workspace)["digits-toy-0007"]) == 3
+    assert len(read_executions(workspace)["digits-toy-0007"]) == MOST_LOSSES
 
 
 def read_executions(workspace: Workspace) -> dict[str, set[str]]:
