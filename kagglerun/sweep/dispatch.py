@@ -30,7 +30,7 @@ from kagglerun.sweep.workers import (
 )
 
 MOST_LOSSES = 5
-"""A piece whose worker died this often without getting any further has failed; few kills from outside hit one so often."""
+"""A piece whose worker died so often without getting any further has failed; few kills from outside do that."""
 _MOST_STILLBORN = 3
 _WAIT_SECONDS = 0.5
 _STOP_SECONDS = 25.0
