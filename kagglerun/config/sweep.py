@@ -57,7 +57,7 @@ class SweepConfig(Section):
     lag: int | None = Field(None, ge=1)
     """Trial n is proposed from trials 0..n-lag; twice the workers when left out, more for many. Part of the study."""
     prune: PruneConfig = PruneConfig()
-    """When a trial is stopped early: {method: paired, error: 0.05}, or the method alone: none. Never where trials have
+    """When a trial is stopped early: {method: paired, error: 0.04}, or the method alone: none. Never where trials have
     different folds, or where more than the score is an objective."""
     finalists: FinalistsConfig = FinalistsConfig()
     """The race of the best at the end: {top: 3, rounds: 4}."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from kagglerun.config.differences import as_changes, flat
-from kagglerun.config.load import load_config, save_config
+from kagglerun.config.load import load_config
 from kagglerun.config.schema import Config
-from kagglerun.errors import ConfigError, JobError
+from kagglerun.errors import JobError
+from kagglerun.experiment.frozen import freeze
 from kagglerun.experiment.run import RunStopped, run_experiment
 from kagglerun.experiment.run_progress import RunProgress
 from kagglerun.jobs.control import running_job
 from kagglerun.jobs.launch import WORK_ENVIRONMENT, launch
 from kagglerun.jobs.run import STOPPED_EXIT_CODE, current
-from kagglerun.workspace import JobPaths, RunPaths, Workspace
+from kagglerun.workspace import JobPaths, Workspace
 
 _ONE_AFTER_ANOTHER = "0"
 
@@ -33,7 +33,7 @@ def launch_run(workspace: Workspace, config: Config, run_id: str, processes: int
     paths = workspace.run(config.competition, run_id)
     argv = [__name__, paths.slug, run_id, str(processes) if processes else _ONE_AFTER_ANOTHER]
     refuse_second(workspace, argv[:3], f"the run {run_id}")
-    _freeze(paths, config)
+    freeze(paths, config)
     name = f"train-{config.name or run_id}"
     return launch(workspace, name, argv, what=f"train {run_id}", environment=WORK_ENVIRONMENT)
 
@@ -69,18 +69,3 @@ def refuse_second(workspace: Workspace, argv: list[str], what: str) -> None:
     job = running_job(workspace, argv)
     if job:
         raise JobError(f"the job {job.job_id} works on {what} already", hint=f"kagglerun logs -f {job.job_id}")
-
-
-def _freeze(paths: RunPaths, config: Config) -> None:
-    """Write the config down before the job starts; that of a run that exists must be the same."""
-    if not paths.config.exists():
-        save_config(paths.config, config)
-        return
-    before = load_config(paths.config)
-    if before != config:
-        old, new = (flat(each.model_dump(mode="json")) for each in (before, config))
-        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        raise ConfigError(
-            f"the run {paths.run_id} was made with another config: {as_changes(old, new, differing)}",
-            hint=f"take another id for a new run, or go on with {paths.config}",
-        )

@@ -14,13 +14,12 @@ from typing import Any, Protocol
 
 import torch
 
-from kagglerun.config.differences import as_changes, flat
-from kagglerun.config.load import load_config, save_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError, KagglerunError
 from kagglerun.experiment.conclude import conclude
 from kagglerun.experiment.exclusive import working_in
 from kagglerun.experiment.fold import FoldResult, run_fold
+from kagglerun.experiment.frozen import freeze, is_finished
 from kagglerun.experiment.parallel.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
 from kagglerun.experiment.pruned import JudgedObserver, PrunedRun, RunJudge, RunPruned, curve_of, put_away, read_pruned
@@ -124,8 +123,8 @@ def run_experiment(
     assert config.competition is not None, "resolve_config fills the competition in"
     paths = workspace.run(config.competition, run_id)
     with working_in(paths.folder, f"works on the run {run_id}"):
-        _freeze(paths, config)
-        if _is_finished(paths):
+        freeze(paths, config)
+        if is_finished(paths):
             return read_result(paths)
         if judge is None:
             paths.pruned.unlink(missing_ok=True)
@@ -222,25 +221,6 @@ def write_status(paths: RunPaths, state: str, error: str | None = None, tags: Ma
     known = {name: (tags or {}).get(name) for name in ("study", "rerun")}
     before = read_json(paths.status) if paths.status.exists() else {"started": now, **known}
     write_json(paths.status, {**before, "state": state, "time": now, "error": error}, durable=False)
-
-
-def _is_finished(paths: RunPaths) -> bool:
-    return paths.metrics.exists() and paths.status.exists() and read_json(paths.status)["state"] == "FINISHED"
-
-
-def _freeze(paths: RunPaths, config: Config) -> None:
-    """Write the config into the run's folder, or check that it is the one that stands there."""
-    if not paths.config.exists():
-        save_config(paths.config, config)
-        return
-    before = load_config(paths.config)
-    if before != config:
-        old, new = (flat(each.model_dump(mode="json")) for each in (before, config))
-        differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-        raise ConfigError(
-            f"the run {paths.run_id} was made with another config: {as_changes(old, new, differing)}",
-            hint=f"take another id for a new run, or go on with {paths.config}",
-        )
 
 
 def _describe(workspace: Workspace, paths: RunPaths, prepared: Prepared) -> None:

@@ -142,17 +142,6 @@ def _shuffled(configs: list[dict[str, Any]] | None, seed: int) -> list[dict[str,
     return [configs[position] for position in generator(seed, "grid").permutation(len(configs))]
 
 
-def in_memory_study(
-    parameters: Sequence[Parameter], trials: Sequence[Trial], greater_is_better: bool, sampler: Any = None
-) -> Any:
-    """An Optuna study in memory that holds finished trials."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction=direction(greater_is_better), sampler=sampler)
-    for trial in trials:
-        study.add_trial(frozen_trial(parameters, trial, finished=trial.is_finished))
-    return study
-
-
 def direction(greater_is_better: bool) -> str:
     """Optuna's word for the direction of the score."""
     return directions(("score",), greater_is_better)[0]
