@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from kagglerun.errors import JobError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EBADF)
 """What file systems say that have no locks, or none on folders (NFS)."""
+_DYING_SECONDS = 2.0
+"""A process that was killed counts as dead a little before the last of its threads lets go of the lock."""
+_POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
@@ -32,13 +36,22 @@ def working_in(folder: Path, doing: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JobError(f"another process {doing} at the moment", hint="wait for it, or stop it") from None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
+        deadline = time.monotonic() + _DYING_SECONDS
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise JobError(f"another process {doing} at the moment", hint="wait for it, or stop it")
+            time.sleep(_POLL_SECONDS)
         yield
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True

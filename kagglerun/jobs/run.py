@@ -19,13 +19,13 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import IO, Any, NoReturn, Protocol
 
 from kagglerun.errors import DiskFull, JobError, KagglerunError
 from kagglerun.jobs.companion import Companion
 from kagglerun.jobs.gpus import GpuWatch
 from kagglerun.jobs.notify import Event, notify, this_process_is, wait_until_told
-from kagglerun.jobs.process import identity
+from kagglerun.jobs.process import identity, is_alive
 from kagglerun.jobs.records import (
     JobProcess,
     JobSpec,
@@ -44,6 +44,8 @@ STOP_SECONDS = 28.0
 """From the request to end until this process ends itself; the process beside it does so 1.5 s later."""
 STOPPED_EXIT_CODE = 130
 READY = b"ready"
+_DYING_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 
 
 class Reporter(Protocol):
@@ -214,13 +216,28 @@ def run_job(folder: Path, ready_fd: int) -> int:
 @contextlib.contextmanager
 def _only_process(paths: JobPaths) -> Iterator[None]:
     """Hold the job's lock; the system frees it when the process dies, however that happens."""
+    deadline = time.monotonic() + _DYING_SECONDS
     with paths.lock.open("a") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stdout.write("another process already runs this job\n")
-            sys.exit(1)
+        while not _try_lock(stream):
+            if _runs(paths) or time.monotonic() > deadline:
+                sys.stdout.write("another process already runs this job\n")
+                sys.exit(1)
+            time.sleep(_POLL_SECONDS)
         yield
+
+
+def _try_lock(stream: IO[str]) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _runs(paths: JobPaths) -> bool:
+    """Whether the process that took the job last is alive; one just killed keeps its lock until its threads end."""
+    process = read_process(paths)
+    return process is not None and is_alive(process.pid, process.identity)
 
 
 def _begin(paths: JobPaths) -> JobReporter:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +214,26 @@ def test_a_job_runs_once(workspace: Workspace) -> None:
     )
     assert "another process already runs this job" in process.stdout
     stop_job(job, now=True)
+
+
+def test_a_killed_process_may_hold_its_lock_for_a_moment(workspace: Workspace) -> None:
+    job = start(workspace, "count", "600")
+    stop_job(job, now=True)
+    # The last threads of a killed process let go of its files after its number has gone.
+    with job.lock.open("a") as held:
+        wait_until(lambda: _locked(held.fileno()))
+        threading.Timer(1.0, fcntl.flock, (held.fileno(), fcntl.LOCK_UN)).start()
+        relaunch(workspace, job)
+    assert job_info(job).attempts == 2
+    stop_job(job, now=True)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_variables_that_a_job_had_are_needed_again_and_never_written_down(
