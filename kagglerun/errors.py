@@ -25,6 +25,7 @@
       TrackingError
       JobError
       PracticeError                        the practice server could not be started, found or changed
+      ImageError                           the container image cannot be built, found or started
       DiskFull
 
 The library raises; `cli/main.py` alone prints. A message says what was wrong in the user's own words, with
@@ -155,6 +156,10 @@ class JobError(KagglerunError):
 
 class PracticeError(KagglerunError):
     """The practice server could not be started, found or changed."""
+
+
+class ImageError(KagglerunError):
+    """The container image, or a service in it, cannot be built, found or started."""
 
 
 class DiskFull(KagglerunError):

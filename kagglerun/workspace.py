@@ -5,7 +5,7 @@
     runs/<slug>/<run id>/   config.yaml fingerprint.json metrics.json oof.parquet test.parquet
                             journal.jsonl environment.json submission.csv folds/<k>/ plots/
     .kagglerun/             mlflow.db studies.db jobs/<id>/ studies/<slug>/<name>/ cache/ practice/
-                            current settings.yaml reproduce/
+                            current settings.yaml reproduce/ image/ home/
 
 Nothing but this and paths.py joins paths.
 """
@@ -104,6 +104,10 @@ class Workspace:
     """One folder a competition, in it one folder a study."""
     reproductions = Entry("reproduce", base="state")
     """Runs that are made again to be compared: one folder a competition, in it one folder a run."""
+    image = Entry("image", base="state")
+    """What containers of the image are started with: no secrets."""
+    image_home = Entry("home", base="state")
+    """The home folder in containers: shell history, Jupyter's settings, the host keys of SSH."""
     ledger = Entry("submissions.jsonl", base="state")
     """Every submission sent from this workspace, one JSON object a line."""
     current_file = Entry("current", base="state")
