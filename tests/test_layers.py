@@ -9,7 +9,18 @@ from package_sources import Source, sources
 
 _LAYERS: tuple[frozenset[str], ...] = (
     frozenset(
-        {"__init__", "errors", "registry", "files", "randomness", "competition_ref", "paths", "workspace", "importing"}
+        {
+            "__init__",
+            "errors",
+            "registry",
+            "files",
+            "randomness",
+            "competition_ref",
+            "paths",
+            "workspace",
+            "importing",
+            "own_wheel",
+        }
     ),
     frozenset({"config"}),
     frozenset({"metrics", "data", "kaggle_api", "training", "tracking", "jobs"}),

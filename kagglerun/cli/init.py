@@ -62,20 +62,10 @@ def _fill(root: Path) -> tuple[list[Path], list[Path]]:
 
 def _examples() -> Iterator[tuple[Path, bytes]]:
     """Relative path and content of every file a new workspace gets."""
-    source = examples_folder()
-    for pattern in ("sweeps/*.yaml", "competitions/*/competition.yaml", "competitions/*/hooks.py"):
-        for path in sorted(source.glob(pattern)):
-            yield path.relative_to(source), path.read_bytes()
+    from kagglerun.own_wheel import example_files
+
+    yield from example_files()
     yield Path(".gitignore"), _IGNORED.encode()
-
-
-def examples_folder() -> Path:
-    """The folder with the shipped competitions/ and sweeps/: in the installed package, or the checkout."""
-    import kagglerun
-
-    package = Path(kagglerun.__file__).parent
-    shipped = package / "examples"
-    return shipped if shipped.is_dir() else package.parent
 
 
 def _quoted(folder: Path) -> str:
