@@ -20,6 +20,7 @@ _LAYERS: tuple[frozenset[str], ...] = (
             "workspace",
             "importing",
             "own_wheel",
+            "nvml",
         }
     ),
     frozenset({"config"}),
@@ -54,7 +55,8 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("experiment/plots.py", "sweep/review/"),
     "sklearn": ("metrics/", "data/splits.py", "practice/"),
     "psutil": ("jobs/", "environment/", "practice/"),
-    "pynvml": ("training/gpu_monitor.py", "environment/", "sweep/", "jobs/"),
+    "pynvml": ("nvml.py", "environment/"),
+    "fsspec": ("experiment/sync/object_store.py",),
     "torch": ("training/", "models/", "data/images.py", "hooks.py", "experiment/", "environment/", "sweep/"),
     "typer": ("cli/",),
     "rich": ("cli/",),

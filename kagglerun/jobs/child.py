@@ -15,6 +15,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from kagglerun.nvml import NoGpus, Nvml
+
 _PR_SET_PDEATHSIG = 1
 PARENT = "KAGGLERUN_PARENT"
 """Environment variable: process id of the parent, for children whose arguments are not free."""
@@ -88,10 +90,8 @@ def visible_devices() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [device.strip() for device in named.split(",") if device.strip()]
-    import pynvml
-
     try:
-        pynvml.nvmlInit()
-        return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
+        with Nvml.open() as nvml:
+            return [gpu.index for gpu in nvml.whole_gpus()]
+    except NoGpus:
         return []  # no driver, no GPU

@@ -6,9 +6,9 @@ A machine without NVIDIA's driver has none, which is no error.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from kagglerun.nvml import NoGpus, Nvml
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -55,87 +55,49 @@ class GpuWatch:
         self._end.set()
 
     def _look(self) -> None:
-        import pynvml
-
         try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:
+            nvml = Nvml.open()
+        except NoGpus:
             return
-        while not self._end.wait(self._seconds):
-            try:
-                self._found = gpus_of(self._pid)
-            except pynvml.NVMLError:
-                self._found = ()
+        with nvml:
+            while not self._end.wait(self._seconds):
+                self._found = gpus_of(self._pid, nvml)
 
 
-def gpus_of(pid: int) -> tuple[JobGpu, ...]:
-    """The GPUs that a process and its children compute on; NVML must be initialised.
+def gpus_of(pid: int, nvml: Nvml) -> tuple[JobGpu, ...]:
+    """The GPUs that a process and its children compute on.
 
     In a container NVML may name processes by numbers of the host, which mean nothing here: then every GPU on which
     somebody computes is given, without memory.
-
-    Raises:
-        pynvml.NVMLError: the driver does not answer.
     """
-    import psutil
-
-    try:
-        ours = {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
-    except psutil.NoSuchProcess:
-        return ()
-    busy = [(index, handle, _processes(handle)) for index, handle in _devices()]
-    is_foreign = any(found for _, _, found in busy) and not any(
-        psutil.pid_exists(number) for _, _, found in busy for number in found
-    )
+    ours = process_tree(pid)
+    busy = [(gpu, nvml.processes(gpu) or {}) for gpu in nvml.gpus()] if ours else []
+    is_foreign = are_foreign({number for _, found in busy for number in found})
     return tuple(
-        JobGpu(index, None if is_foreign else _memory(found, ours), _utilisation(handle))
-        for index, handle, found in busy
+        JobGpu(gpu.index, None if is_foreign else held_bytes(found, ours), nvml.look(gpu).utilisation)
+        for gpu, found in busy
         if found and (is_foreign or ours & found.keys())
     )
 
 
-def _devices() -> Iterator[tuple[str, Any]]:
-    """Every GPU, or its slices where it is cut into some."""
-    import pynvml
-
-    for number in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-        slices = list(_slices(handle))
-        yield from ((f"{number}.{part}", one) for part, one in slices)
-        if not slices:
-            yield str(number), handle
-
-
-def _slices(handle: Any) -> Iterator[tuple[int, Any]]:
-    import pynvml
+def process_tree(pid: int) -> set[int]:
+    """A process and its children; empty when it does not run."""
+    import psutil
 
     try:
-        count = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)
-    except pynvml.NVMLError:
-        return  # not a GPU that can be cut
-    for part in range(count):
-        try:
-            yield part, pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, part)
-        except pynvml.NVMLError:
-            continue  # a place without a slice
+        return {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    except psutil.NoSuchProcess:
+        return set()
 
 
-def _processes(handle: Any) -> dict[int, int | None]:
-    """Process id to bytes that it holds, where known."""
-    import pynvml
+def are_foreign(numbers: set[int]) -> bool:
+    """Whether none of these process ids, as NVML gives them, is of a process that can be seen from here."""
+    import psutil
 
-    return {one.pid: one.usedGpuMemory for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    return bool(numbers) and not any(psutil.pid_exists(number) for number in numbers)
 
 
-def _memory(found: dict[int, int | None], ours: set[int]) -> int | None:
+def held_bytes(found: dict[int, int | None], ours: set[int]) -> int | None:
+    """GPU memory that some processes hold together; None where it is not told."""
     held = [size for number, size in found.items() if number in ours and size is not None]
     return sum(held) if held else None
-
-
-def _utilisation(handle: Any) -> float | None:
-    import pynvml
-
-    try:
-        return float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu) / 100
-    except pynvml.NVMLError:
-        return None  # slices do not tell

@@ -6,13 +6,12 @@ memory of any GPU itself; without NVIDIA's driver there are no devices.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+
+from kagglerun.nvml import Gpu, NoGpus, Nvml
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
@@ -103,46 +102,13 @@ def _same_order(environment: Mapping[str, str], found: Sequence[Device]) -> bool
 def _all_devices() -> tuple[Device, ...]:
     """Every GPU of the machine, or its slices where it is cut into such."""
     try:
-        nvml = importlib.import_module("pynvml")
-        nvml.nvmlInit()
-    except ImportError:
+        with Nvml.open() as nvml:
+            return tuple(_device(nvml, gpu) for gpu in nvml.gpus())
+    except NoGpus:
         return ()
-    except Exception as error:  # NVML's own class of errors is not known before its module is
-        if type(error).__module__ != "pynvml":
-            raise
-        return ()
-    try:
-        count = nvml.nvmlDeviceGetCount()
-        return tuple(
-            device for index in range(count) for device in _of_gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
-        )
-    except nvml.NVMLError:
-        return ()
-    finally:
-        _ask(nvml, nvml.nvmlShutdown)
 
 
-def _of_gpu(nvml: Any, handle: Any) -> Iterator[Device]:
-    uuid = nvml.nvmlDeviceGetUUID(handle)
-    mode = _ask(nvml, lambda: nvml.nvmlDeviceGetMigMode(handle))  # older GPUs do not know the question
-    if not mode or mode[0] != nvml.NVML_DEVICE_MIG_ENABLE:
-        yield _device(nvml, handle, (uuid,))
-        return
-    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-        part = _ask(nvml, partial(nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, index))
-        if part is not None:
-            yield _device(nvml, part, (nvml.nvmlDeviceGetUUID(part), uuid))
-
-
-def _device(nvml: Any, handle: Any, uuids: tuple[str, ...]) -> Device:
-    memory = _ask(nvml, lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-    if memory is None:
-        return Device(uuids[0], None, None, uuids)
-    return Device(uuids[0], int(memory.free), int(memory.total), uuids)
-
-
-def _ask(nvml: Any, question: Callable[[], Any]) -> Any:
-    try:
-        return question()
-    except nvml.NVMLError:
-        return None
+def _device(nvml: Nvml, gpu: Gpu) -> Device:
+    look = nvml.look(gpu)
+    uuids = (gpu.uuid, gpu.whole_uuid) if gpu.is_slice else (gpu.uuid,)
+    return Device(gpu.uuid, look.free_bytes, look.memory_total_bytes, uuids)

@@ -5,15 +5,14 @@ A machine without NVIDIA's driver gives None everywhere, never an error.
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import torch
+
+from kagglerun.nvml import Gpu, NoGpus, Nvml
 
 _SECONDS_BETWEEN_SAMPLES = 0.1
 """NVML itself averages the utilisation over 1/6 to 1 second, depending on the GPU."""
@@ -147,8 +146,8 @@ class GpuMonitor:
 class _Gpu:
     """One GPU as NVML sees it."""
 
-    def __init__(self, nvml: Any, handle: Any, memory_total_bytes: int) -> None:
-        self._nvml, self._handle, self.memory_total_bytes = nvml, handle, memory_total_bytes
+    def __init__(self, nvml: Nvml, gpu: Gpu, memory_total_bytes: int) -> None:
+        self._nvml, self._gpu, self.memory_total_bytes = nvml, gpu, memory_total_bytes
 
     @classmethod
     def open(cls, device: torch.device) -> _Gpu | None:
@@ -156,50 +155,34 @@ class _Gpu:
         if device.type != "cuda":
             return None
         try:
-            nvml = importlib.import_module("pynvml")
-        except ImportError:
+            nvml = Nvml.open()
+        except NoGpus:
             return None
-        try:
-            nvml.nvmlInit()
-            handle = _handle(nvml, device)
-            return cls(nvml, handle, int(nvml.nvmlDeviceGetMemoryInfo(handle).total))
-        except (nvml.NVMLError, LookupError, ValueError):
+        gpu = _behind(nvml, device)
+        total = None if gpu is None else nvml.look(gpu).memory_total_bytes
+        if gpu is None or total is None:
+            nvml.close()
             return None
+        return cls(nvml, gpu, total)
 
     def close(self) -> None:
         """Let go of NVML."""
-        self._ask(self._nvml.nvmlShutdown)
+        self._nvml.close()
 
     def sample(self) -> GpuSample | None:
         """One look; None when the GPU is gone or tells nothing."""
-        nvml, handle = self._nvml, self._handle
-        utilisation = self._ask(lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
-        memory = self._ask(lambda: int(nvml.nvmlDeviceGetMemoryInfo(handle).used))
-        if utilisation is None or memory is None:
+        look = self._nvml.look(self._gpu)
+        if look.utilisation is None or look.memory_bytes is None:
             return None
-        processes = self._ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
-        return GpuSample(
-            utilisation=utilisation,
-            memory_bytes=memory,
-            watts=self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
-            celsius=self._ask(lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))),
-            other_processes=None if processes is None else sum(process.pid != os.getpid() for process in processes),
-        )
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        try:
-            return question()
-        except self._nvml.NVMLError:
-            return None
+        others = None if look.processes is None else sum(pid != os.getpid() for pid in look.processes)
+        return GpuSample(look.utilisation, look.memory_bytes, look.watts, look.celsius, others)
 
 
-def _handle(nvml: Any, device: torch.device) -> Any:
-    """NVML's handle of a torch device: CUDA_VISIBLE_DEVICES may have renumbered them, the UUID says which it is."""
+def _behind(nvml: Nvml, device: torch.device) -> Gpu | None:
+    """The GPU of a torch device: CUDA_VISIBLE_DEVICES may have renumbered them, the UUID says which it is."""
     index = torch.cuda.current_device() if device.index is None else device.index
     uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-    if uuid is not None:
-        return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}".encode())
-    return nvml.nvmlDeviceGetHandleByIndex(index)
+    return nvml.by_number(index) if uuid is None else nvml.by_uuid(f"GPU-{uuid}")
 
 
 def _mean(values: list[float] | list[int]) -> float:

@@ -17,45 +17,9 @@ from kagglerun.jobs.control import job_info
 from kagglerun.jobs.gpus import JobGpu, gpus_of
 from kagglerun.jobs.process import identity
 from kagglerun.jobs.records import JobProcess, JobSpec, JobState, JobStatus, write_process, write_spec, write_status
+from kagglerun.nvml import Nvml
 from kagglerun.workspace import JobPaths, Workspace
-
-
-class NVMLError(Exception):
-    pass
-
-
-class Nvml(types.ModuleType):
-    """GPUs as lists of processes; a dict instead is a GPU cut into slices."""
-
-    NVMLError = NVMLError
-
-    def __init__(self, *gpus: Any) -> None:
-        super().__init__("pynvml")
-        self._gpus = gpus
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self._gpus)
-
-    def nvmlDeviceGetHandleByIndex(self, number: int) -> Any:
-        return self._gpus[number]
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any) -> int:
-        if not isinstance(handle, dict):
-            raise NVMLError("not supported")
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: Any, part: int) -> Any:
-        if part not in handle:
-            raise NVMLError("not found")
-        return handle[part]
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> Any:
-        return [types.SimpleNamespace(pid=pid, usedGpuMemory=size) for pid, size in handle]
-
-    def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any:
-        if not isinstance(handle, list):
-            raise NVMLError("slices do not tell")
-        return types.SimpleNamespace(gpu=87)
+from tests.fake_nvml import Gpu, fake_nvml
 
 
 @pytest.fixture
@@ -65,31 +29,35 @@ def child() -> Iterator[int]:
         process.kill()
 
 
-def with_gpus(monkeypatch: pytest.MonkeyPatch, *gpus: Any) -> tuple[JobGpu, ...]:
-    monkeypatch.setitem(sys.modules, "pynvml", Nvml(*gpus))
-    return gpus_of(os.getpid())
+def with_gpus(monkeypatch: pytest.MonkeyPatch, *gpus: Gpu) -> tuple[JobGpu, ...]:
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(*gpus))
+    with Nvml.open() as nvml:
+        return gpus_of(os.getpid(), nvml)
 
 
 def test_a_job_has_the_gpus_that_it_or_its_children_compute_on(monkeypatch: pytest.MonkeyPatch, child: int) -> None:
-    found = with_gpus(monkeypatch, [], [(1, 10)], [(os.getpid(), 5), (child, 6), (1, 100)])
+    ours = Gpu("GPU-c", processes={os.getpid(): 5, child: 6, 1: 100})
+    found = with_gpus(monkeypatch, Gpu("GPU-a"), Gpu("GPU-b", processes={1: 10}), ours)
     assert found == (JobGpu("2", 11, 0.87),)
 
 
 def test_slices_are_gpus_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = (os.getpid(), 7)
-    assert with_gpus(monkeypatch, {0: ((1, 1),), 3: (mine,)}) == (JobGpu("0.3", 7, None),)
+    mine = Gpu("MIG-3", processes={os.getpid(): 7})
+    cut = Gpu("GPU-a", slices=[Gpu("MIG-0", processes={1: 1}), None, None, mine])
+    assert with_gpus(monkeypatch, cut) == (JobGpu("0.3", 7, None),)
 
 
 def test_memory_that_the_system_does_not_tell_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert with_gpus(monkeypatch, [(os.getpid(), None)]) == (JobGpu("0", None, 0.87),)
+    assert with_gpus(monkeypatch, Gpu("GPU-a", processes={os.getpid(): None})) == (JobGpu("0", None, 0.87),)
 
 
 def test_numbers_of_processes_that_mean_nothing_here_leave_the_busy_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert with_gpus(monkeypatch, [], [(2**22 + 7, 10)]) == (JobGpu("1", None, 0.87),)
+    foreign = Gpu("GPU-b", processes={2**22 + 7: 10})
+    assert with_gpus(monkeypatch, Gpu("GPU-a"), foreign) == (JobGpu("1", None, 0.87),)
 
 
 def test_other_peoples_gpus_are_not_a_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert with_gpus(monkeypatch, [(1, 10)]) == ()
+    assert with_gpus(monkeypatch, Gpu("GPU-a", processes={1: 10})) == ()
 
 
 def running(workspace: Workspace, gpus: tuple[JobGpu, ...], numbers: dict[str, Any]) -> JobPaths:

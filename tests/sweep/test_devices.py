@@ -10,7 +10,7 @@ from kagglerun.config.load import parse_config
 from kagglerun.config.schema import Config
 from kagglerun.sweep.devices import Device, spread, visible_gpus
 from kagglerun.sweep.settle_workers import best_slots, settle_workers
-from tests.sweep.fake_nvml import GIGABYTE, Gpu, fake_nvml
+from tests.fake_nvml import GIGABYTE, Gpu, fake_nvml
 
 _A, _B, _C = Gpu("GPU-aaaa-1", free=79), Gpu("GPU-bbbb-2", free=12), Gpu("GPU-bccc-3", free=60)
 _CUT = Gpu("GPU-cut", free=80, slices=[Gpu("MIG-1", free=9, total=10), None, Gpu("MIG-2", free=19, total=20)])

@@ -7,86 +7,51 @@ import sys
 import threading
 import types
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 
 from kagglerun.training.gpu_monitor import GpuMonitor, GpuSample, GpuUse
+from tests.fake_nvml import FakeNvml, Gpu, fake_nvml
 
 _GPU = torch.device("cuda", 0)
 _UUID = "11111111-2222-3333-4444-555555555555"
 
 
-class NvmlError(Exception):
-    pass
+class Watched(FakeNvml):
+    """One GPU, whose utilisation and used bytes follow `readings`; it counts its looks."""
 
-
-class FakeNvml(types.ModuleType):
-    """NVML with one GPU, whose utilisation and memory follow a list; `refuse` names calls that fail."""
-
-    NVMLError = NvmlError
-    NVML_TEMPERATURE_GPU = 0
-
-    def __init__(self, readings: list[tuple[int, int]], refuse: tuple[str, ...] = ()) -> None:
-        super().__init__("pynvml")
-        self.readings, self.refuse = readings, refuse
-        self.looks, self.open = 0, 0
+    def __init__(self, *readings: tuple[int, int], refuse: tuple[str, ...] = ()) -> None:
+        self.gpu = Gpu(f"GPU-{_UUID}", processes={os.getpid(): None, 1: None}, silent=frozenset(refuse))
+        super().__init__(self.gpu)
+        self.readings = list(readings)
         self.asked: list[str] = []
         self.seen = threading.Event()
 
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("nvml") and name in object.__getattribute__(self, "refuse"):
-
-            def refused(*_: object) -> None:
-                raise NvmlError("Not Supported")
-
-            return refused
-        return super().__getattribute__(name)
-
-    def nvmlInit(self) -> None:
-        self.open += 1
-
-    def nvmlShutdown(self) -> None:
-        self.open -= 1
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: bytes) -> str:
+    def nvmlDeviceGetHandleByUUID(self, uuid: bytes) -> Gpu:
         self.asked.append(uuid.decode())
-        return "handle"
+        return super().nvmlDeviceGetHandleByUUID(uuid)
 
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:
-        self.asked.append(str(index))
-        return "handle"
+    def nvmlDeviceGetMemoryInfo(self, handle: Gpu, version: int | None = None) -> types.SimpleNamespace:
+        self._of(handle, "nvmlDeviceGetMemoryInfo")
+        busy, used = self.readings[min(self.looks, len(self.readings) - 1)]
+        self.gpu.utilisation = busy
+        return types.SimpleNamespace(used=used, total=1000, free=1000 - used)
 
-    def _now(self) -> tuple[int, int]:
-        return self.readings[min(self.looks, len(self.readings) - 1)]
-
-    def nvmlDeviceGetUtilizationRates(self, handle: str) -> types.SimpleNamespace:
-        return types.SimpleNamespace(gpu=self._now()[0], memory=0)
-
-    def nvmlDeviceGetMemoryInfo(self, handle: str) -> types.SimpleNamespace:
-        return types.SimpleNamespace(used=self._now()[1], total=1000)
-
-    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
-        return 250_000
-
-    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:
-        return 61
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[types.SimpleNamespace]:
-        self.looks += 1
-        if self.looks >= len(self.readings):
+    def nvmlDeviceGetUtilizationRates(self, handle: Gpu) -> types.SimpleNamespace:
+        found: types.SimpleNamespace = super().nvmlDeviceGetUtilizationRates(handle)
+        if self.looks > len(self.readings):
             self.seen.set()
-        return [types.SimpleNamespace(pid=os.getpid()), types.SimpleNamespace(pid=1)]
+        return found
 
 
-Install = Callable[..., FakeNvml]
+Install = Callable[..., Watched]
 
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    def install(*readings: tuple[int, int], refuse: tuple[str, ...] = ()) -> FakeNvml:
-        fake = FakeNvml(list(readings), refuse)
+    def install(*readings: tuple[int, int], refuse: tuple[str, ...] = ()) -> Watched:
+        fake = Watched(*readings, refuse=refuse)
         monkeypatch.setitem(sys.modules, "pynvml", fake)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: types.SimpleNamespace(uuid=_UUID))
         return fake
@@ -118,7 +83,7 @@ def test_the_gpu_is_found_by_its_uuid_since_visible_devices_renumber_them(instal
     with GpuMonitor(_GPU):
         pass
     assert nvml.asked == [f"GPU-{_UUID}"]
-    assert nvml.open == 0, "NVML is shut down at the end"
+    assert nvml.opened == 0, "NVML is shut down at the end"
 
 
 def test_means_are_those_of_the_samples() -> None:
@@ -139,9 +104,23 @@ def test_what_a_gpu_does_not_tell_is_none_and_the_rest_is_there(install: Install
     assert (use.other_processes is None) == (silent == "nvmlDeviceGetComputeRunningProcesses")
 
 
-@pytest.mark.parametrize("missing", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetUtilizationRates"])
-def test_without_nvml_there_is_no_figure_and_no_error(install: Install, missing: str) -> None:
-    install((30, 5), refuse=(missing,))
+def test_a_gpu_that_tells_nothing_gives_no_figure_and_no_error(install: Install) -> None:
+    nvml = install((30, 5), refuse=("nvmlDeviceGetUtilizationRates",))
+    with GpuMonitor(_GPU) as monitor:
+        assert monitor.interval() is None
+    nvml.gpu.is_lost = True
+    with GpuMonitor(_GPU) as monitor:
+        assert monitor.interval() is None
+    assert nvml.opened == 0, "NVML is shut down though there was nothing to see"
+
+
+def test_a_gpu_that_nvml_does_not_know_and_a_driver_that_is_not_loaded_give_no_figure(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install((30, 5)).gpu.uuid = "GPU-other"
+    with GpuMonitor(_GPU) as monitor:
+        assert monitor.interval() is None
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(works=False))
     with GpuMonitor(_GPU) as monitor:
         assert monitor.interval() is None
 
