@@ -24,8 +24,12 @@
         CheckpointUnreadable
       TrackingError
       JobError
+      SyncError                            a target of `kagglerun sync` cannot be used, or what it holds cannot be joined
+        TargetUnreachable
       PracticeError                        the practice server could not be started, found or changed
+      NotebookError                        a notebook cannot be made, or its session cannot go on
       ImageError                           the container image cannot be built, found or started
+        PublicRefused             exit 3   a guard kept a service from being opened to others
       DiskFull
 
 The library raises; `cli/main.py` alone prints. A message says what was wrong in the user's own words, with
@@ -160,6 +164,24 @@ class PracticeError(KagglerunError):
 
 class ImageError(KagglerunError):
     """The container image, or a service in it, cannot be built, found or started."""
+
+
+class PublicRefused(ImageError):
+    """A guard kept a service from being opened to others than this machine."""
+
+    exit_code = 3
+
+
+class NotebookError(KagglerunError):
+    """A notebook for Colab or Kaggle cannot be made, or its session there cannot start or go on."""
+
+
+class SyncError(KagglerunError):
+    """A target of `kagglerun sync` cannot be used, or what it holds cannot be joined with what is here."""
+
+
+class TargetUnreachable(SyncError):
+    """The target could not be reached, or the connection broke; trying again later may help."""
 
 
 class DiskFull(KagglerunError):
