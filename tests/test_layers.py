@@ -49,6 +49,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "timm": ("models/image.py", "models/transfer.py"),
     "lightgbm": ("models/tabular_boosting.py",),
     "numba": ("training/augmentation/kernel.py",),
+    "nbformat": ("notebooks/build.py",),
     "fastapi": ("practice/",),
     "starlette": ("practice/",),
     "uvicorn": ("practice/",),

@@ -24,6 +24,7 @@ from kagglerun.cli import (
     jobs,
     logs,
     metrics,
+    notebook,
     practice,
     profile,
     reproduce,
@@ -86,6 +87,7 @@ def _add_commands() -> None:
     app.command()(train.train)
     app.command()(profile.profile)
     app.command()(sweep.sweep)
+    app.command()(notebook.notebook)
     app.command()(jobs.jobs)
     app.command()(logs.logs)
     app.command()(stop.stop)
