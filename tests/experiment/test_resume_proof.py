@@ -151,8 +151,3 @@ def test_doctor_tells_each_kill_and_fails_on_a_difference(
     shown = capfd.readouterr().out
     assert "killed after  0.50 s  fold 0, epoch 1, 2 updates on, in an update" in shown
     assert ("2 kills, 2 equal results" if difference is None else "2 of 2 runs differ after 2 kills") in shown
-
-
-def test_doctor_asks_what_to_check(capfd: pytest.CaptureFixture[str]) -> None:
-    assert kagglerun(["doctor"]) == 2
-    assert "kagglerun doctor --resume" in capfd.readouterr().err

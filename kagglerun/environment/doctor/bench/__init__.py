@@ -1,0 +1,1 @@
+"""`kagglerun doctor --bench`: what this machine reaches, against what its GPUs are published to reach."""

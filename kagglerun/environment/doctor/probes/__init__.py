@@ -1,0 +1,1 @@
+"""Looking at a machine: each module gives one part of a `Probe`, and changes nothing."""
