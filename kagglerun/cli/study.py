@@ -270,7 +270,7 @@ def _print_race(shown: _Study) -> None:
     out.print("\n[bold]finalists[/]" + ("" if shown.race.done else ", the race goes on"))
     for one in shown.race.finalists:
         rounds = len(one.reruns)
-        mean = f"{one.mean:.5g} over {rounds} reruns" if rounds else "no rerun yet"
+        mean = f"{one.mean:.5g} over {rounds} rerun{'s' if rounds != 1 else ''}" if rounds else "no rerun yet"
         out.print(f"  trial {one.number}: {mean}{escape(f'; left: {one.why}' if one.why else '')}")
 
 

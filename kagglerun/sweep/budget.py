@@ -6,7 +6,7 @@ if there had been no end. What was spent is kept beside the study, over all atte
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import statistics
 import time
@@ -42,9 +42,12 @@ class Spent:
 def read_spent(paths: StudyPaths) -> Spent:
     """What a study has taken; nothing where that was never written or cannot be read."""
     try:
-        return Spent(**read_json(paths.spent))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, TypeError):
+        values = read_json(paths.spent)
+        spent = Spent(float(values["seconds"]), float(values["gpu_seconds"]))
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return Spent()
+    is_account = all(math.isfinite(seconds) and seconds >= 0 for seconds in (spent.seconds, spent.gpu_seconds))
+    return spent if is_account else Spent()
 
 
 def settle_until(config: Config) -> Config:

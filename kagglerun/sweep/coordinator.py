@@ -14,6 +14,7 @@ import contextlib
 from dataclasses import dataclass
 
 from kagglerun.jobs.run import STOPPED_EXIT_CODE, Reporter, current, current_job_id
+from kagglerun.sweep.attempt import Attempt
 from kagglerun.sweep.budget import Budget
 from kagglerun.sweep.choose_workers import make_workers
 from kagglerun.sweep.dispatch import Dispatcher, End
@@ -24,7 +25,7 @@ from kagglerun.sweep.objective import load_objective
 from kagglerun.sweep.race_work import RaceWork
 from kagglerun.sweep.review import StudyReview
 from kagglerun.sweep.room import StoppedWaiting
-from kagglerun.sweep.study import StudySpec, read_spec
+from kagglerun.sweep.study import read_spec
 from kagglerun.sweep.trial_work import TrialWork
 from kagglerun.sweep.workers import Workers
 from kagglerun.workspace import StudyPaths, Workspace
@@ -69,7 +70,8 @@ def run_study(workspace: Workspace, paths: StudyPaths, reporter: Reporter, *, jo
         tracked = load_objective(spec.objective).is_tracked
         review = stack.enter_context(StudyReview(workspace, paths, spec, reporter.say, tracked))
         mirror = stack.enter_context(StudyMirror(workspace, paths, spec, reporter.say))
-        end = Coordinator(workspace, paths, spec, reporter, workers, mirror, review.parent).run()
+        budget = Budget(paths, spec.config.sweep, gpus_of_a_trial(spec.config))
+        end = Coordinator(Attempt(workspace, paths, spec, reporter, review.parent, budget), workers, mirror).run()
         review.conclude("KILLED" if end is End.STOPPED else "FINISHED")
         return end
 
@@ -79,37 +81,27 @@ class Coordinator:
     """Runs the trials of a study, then the race of the best.
 
     Attributes:
-        workspace: where the study lives.
-        paths: its files.
-        spec: what it is.
-        reporter: is told of the progress.
+        attempt: the study, and what it is worked on with.
         workers: who executes trials.
         mirror: Optuna's database.
-        parent: MLflow key of the parent run.
     """
 
-    workspace: Workspace
-    paths: StudyPaths
-    spec: StudySpec
-    reporter: Reporter
+    attempt: Attempt
     workers: Workers
     mirror: StudyMirror
-    parent: str | None
 
     def run(self) -> End:
         """See `run_study`."""
-        budget = Budget(self.paths, self.spec.config.sweep, gpus_of_a_trial(self.spec.config))
-        trials = TrialWork(self.workspace, self.paths, self.spec, self.reporter, self.mirror, self.parent, budget)
+        attempt = self.attempt
+        trials = TrialWork(attempt, self.mirror)
         try:
-            end = Dispatcher(trials, self.workers, self.reporter, budget).run()
-            if end is not End.STOPPED and self.spec.config.sweep.finalists.top > 1:
-                race = RaceWork(
-                    self.workspace, self.paths, self.spec, self.reporter, self.parent, budget, trials.trials
-                )
-                after = Dispatcher(race, self.workers, self.reporter, budget).run()
+            end = Dispatcher(trials, self.workers, attempt.reporter, attempt.budget).run()
+            if end is not End.STOPPED and attempt.spec.config.sweep.finalists.top > 1:
+                race = RaceWork(attempt, trials.trials)
+                after = Dispatcher(race, self.workers, attempt.reporter, attempt.budget).run()
                 end = end if after is End.DONE else after
         except StoppedWaiting:
             end = End.STOPPED
         trials.conclude(end)
-        budget.tick(0, save=True)
+        attempt.budget.tick(0, save=True)
         return end

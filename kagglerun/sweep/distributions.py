@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from kagglerun.config.search import Choice, Parameter
+from kagglerun.errors import JobError
 from kagglerun.sweep.objectives import objective_values, progress_values
 from kagglerun.sweep.space import reachable_high, snapped
 from kagglerun.sweep.trials import Trial, TrialState
@@ -62,14 +63,23 @@ def frozen_trial(
         state: what it is to be shown as.
         values: of the objectives; what the trial says where left out.
         with_progress: whether its values on the way are shown.
+
+    Raises:
+        JobError: a value of the trial is not of the search space.
     """
     by_key = {parameter.key: parameter for parameter in parameters if parameter.key in trial.params}
     if values is None and state is TrialState.COMPLETE:
         values = objective_values(trial, ("score",))
-    return optuna.trial.create_trial(
-        state=optuna.trial.TrialState[state],
-        values=values if state is TrialState.COMPLETE else None,
-        params={key: to_optuna(parameter, trial.params[key]) for key, parameter in by_key.items()},
-        distributions={key: distribution(parameter) for key, parameter in by_key.items()},
-        intermediate_values=progress_values(trial) if with_progress and state is not TrialState.RUNNING else None,
-    )
+    try:
+        return optuna.trial.create_trial(
+            state=optuna.trial.TrialState[state],
+            values=values if state is TrialState.COMPLETE else None,
+            params={key: to_optuna(parameter, trial.params[key]) for key, parameter in by_key.items()},
+            distributions={key: distribution(parameter) for key, parameter in by_key.items()},
+            intermediate_values=progress_values(trial) if with_progress and state is not TrialState.RUNNING else None,
+        )
+    except (ValueError, TypeError) as error:
+        raise JobError(
+            f"the params of trial {trial.number} are not of the study's search space: {error}",
+            hint="put its trials.jsonl back as it was, or start with --new",
+        ) from error

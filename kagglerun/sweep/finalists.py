@@ -31,7 +31,7 @@ class Rerun:
 
     Attributes:
         score: the metric over all out-of-fold predictions; None when the rerun failed.
-        fold_scores: the metric of each fold.
+        fold_scores: the metric of each fold; NaN where it is not defined, e.g. an AUC of one class alone.
         seconds: time over all folds.
         reason: why it failed.
     """
@@ -142,9 +142,12 @@ def _judged(one: Finalist, leader: Finalist, greater_is_better: bool, level: flo
     if not one.races or one.number == leader.number:
         return one
     sign = 1.0 if greater_is_better else -1.0
+    rounds_of_both = list(zip(leader.reruns, one.reruns, strict=True))
+    if any(len(first.fold_scores) != len(second.fold_scores) for first, second in rounds_of_both):
+        return one  # the study searches its folds: theirs are no pairs
     differences = [
         [sign * (best - own) for best, own in zip(first.fold_scores, second.fold_scores, strict=True)]
-        for first, second in zip(leader.reruns, one.reruns, strict=True)
+        for first, second in rounds_of_both
     ]
     p = corrected_p(differences)
     if p > level:
@@ -178,7 +181,11 @@ def corrected_p(differences: Sequence[Sequence[float]]) -> float:
 
 def write_race(paths: StudyPaths, race: Race) -> None:
     """Write the race; it is on disk when this returns."""
-    write_json(paths.finalists, asdict(race))
+    values = asdict(race)
+    for one in values["finalists"]:
+        for rerun in one["reruns"]:
+            rerun["fold_scores"] = [score if math.isfinite(score) else None for score in rerun["fold_scores"]]
+    write_json(paths.finalists, values)
 
 
 def read_race(paths: StudyPaths) -> Race:
@@ -221,5 +228,16 @@ def race_to_run(spec: StudySpec, trials: Sequence[Trial], before: Race) -> Race:
 
 
 def _finalist(values: dict[str, Any]) -> Finalist:
-    reruns = tuple(Rerun(**{**one, "fold_scores": tuple(one["fold_scores"])}) for one in values["reruns"])
-    return Finalist(**{**values, "reruns": reruns})
+    finalist = Finalist(**{**values, "reruns": tuple(_rerun(one) for one in values["reruns"])})
+    if not isinstance(finalist.number, int) or not isinstance(finalist.left, int | None):
+        raise ValueError(f"trial {finalist.number!r}, left {finalist.left!r}")
+    return finalist
+
+
+def _rerun(values: dict[str, Any]) -> Rerun:
+    numbers = {
+        "score": None if values["score"] is None else float(values["score"]),
+        "fold_scores": tuple(math.nan if score is None else float(score) for score in values["fold_scores"]),
+        "seconds": float(values["seconds"]),
+    }
+    return Rerun(**{**values, **numbers})

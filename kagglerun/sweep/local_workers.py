@@ -81,6 +81,8 @@ class LocalWorkers:
 
     def submit(self, task: TrialTask) -> None:
         """Give a task to an idle process, or to a new one."""
+        for worker in [worker for worker in self._workers.values() if worker.leaves]:
+            self._bury(worker)
         idle = [worker for worker in self._workers.values() if worker.number is None]
         (idle[0] if idle else self._start()).give(task)
 
@@ -167,6 +169,8 @@ class _Worker:
         self.devices = tuple(devices)
         self.number: int | None = None
         self.was_ready = False
+        self.leaves = False
+        """Whether it said that it ends by itself, so that the next task gets a fresh process."""
         self.is_gone = False
         self.output = process.stdout
         self._input = process.stdin
@@ -225,6 +229,7 @@ class _Worker:
             case "fold":
                 return FoldDone(**said)
         self.number = None
+        self.leaves = bool(said.pop("leaves", False))
         return _end_of_trial(said)
 
 

@@ -15,7 +15,8 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from kagglerun.errors import JobError
 from kagglerun.files import disk_full_named
@@ -67,9 +68,19 @@ def refuse_if_locked(paths: StudyPaths) -> None:
     """
     if not paths.lock.exists():
         return
-    with paths.lock.open("r+b") as stream:
+    with _opened(paths.lock) as stream:
         if not _try_lock(stream.fileno()) and _is_at_work(paths):
             raise _locked(paths)
+
+
+def _opened(lock: Path) -> IO[bytes]:
+    """The file, to be locked: NFS wants it writable for that, and a disk or folder may be there for reading alone."""
+    try:
+        return lock.open("r+b")
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        return lock.open("rb")
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from kagglerun.jobs.run import Reporter
-from kagglerun.sweep.budget import Budget
+from kagglerun.sweep.attempt import Attempt
 from kagglerun.sweep.finalists import (
     Finalist,
     Race,
@@ -18,11 +18,8 @@ from kagglerun.sweep.finalists import (
     write_race,
 )
 from kagglerun.sweep.objective import TrialScore, TrialTask
-from kagglerun.sweep.room import with_room, written_folders
-from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Failure, Trial
 from kagglerun.sweep.workers import EpochDone, FoldDone
-from kagglerun.workspace import StudyPaths, Workspace
 
 
 class RaceWork:
@@ -31,31 +28,14 @@ class RaceWork:
     What a killed coordinator had not written down is run again: a finished run is read back at once.
 
     Args:
-        workspace: where the study lives.
-        paths: its files.
-        spec: what it is.
-        reporter: is told of the progress.
-        parent: MLflow key of the parent run.
-        budget: what may be spent.
+        attempt: the study, and what it is worked on with.
         trials: all trials of the study.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        paths: StudyPaths,
-        spec: StudySpec,
-        reporter: Reporter,
-        parent: str | None,
-        budget: Budget,
-        trials: Sequence[Trial],
-    ) -> None:
-        self._paths = paths
-        self._folders = written_folders(workspace)
-        self._spec = spec
-        self._reporter = reporter
-        self._parent = parent
-        self._budget = budget
+    def __init__(self, attempt: Attempt, trials: Sequence[Trial]) -> None:
+        self._attempt = attempt
+        self._spec = attempt.spec
+        self._reporter = attempt.reporter
         self._trials = trials
         self._race = Race()
         self._handed_out: set[int] = set()
@@ -64,7 +44,7 @@ class RaceWork:
     def unfinished(self) -> list[int]:
         """Take up the race; one of other trials than today's best begins anew."""
         rounds = self._spec.config.sweep.finalists.rounds
-        self._race = race_to_run(self._spec, self._trials, read_race(self._paths))
+        self._race = race_to_run(self._spec, self._trials, read_race(self._attempt.paths))
         if not self._race.done:
             numbers = ", ".join(str(one.number) for one in self._racing())
             self._reporter.say(f"the finalists race: trials {numbers}, round {self._round} of at most {rounds}")
@@ -84,15 +64,11 @@ class RaceWork:
         """The trial's config with the round's seed and split; it runs all its folds."""
         tags = {"study": self._spec.name, "trial": str(number), "rerun": str(self._round)}
         config = rerun_config(self._spec, self._trials[number], self._round)
-        return TrialTask(number, rerun_id(self._spec, number, self._round), config, self._parent, tags)
+        return TrialTask(number, rerun_id(self._spec, number, self._round), config, self._attempt.parent, tags)
 
     def ended(self, number: int, outcome: TrialScore | Failure) -> None:
         """Keep a result; the last one of a round decides who leaves."""
-        if isinstance(outcome, Failure) or outcome.value is None:
-            reason = f"{outcome.kind}: {outcome.message}" if isinstance(outcome, Failure) else "it has no score"
-            self._results[number] = Rerun(None, reason=reason)
-        else:
-            self._results[number] = Rerun(outcome.value, tuple(outcome.fold_scores), outcome.seconds)
+        self._results[number] = _as_rerun(outcome)
         self._reporter.say(f"trial {number}, rerun {self._round}: {_described(self._results[number])}")
         if len(self._results) == len(self._racing()):
             self._conclude_round()
@@ -112,7 +88,7 @@ class RaceWork:
 
     def closing(self) -> str | None:
         """The budget's reason."""
-        return self._budget.is_too_short(self._trials)
+        return self._attempt.budget.is_too_short(self._trials)
 
     @property
     def _round(self) -> int:
@@ -126,14 +102,23 @@ class RaceWork:
     def _conclude_round(self) -> None:
         before = {one.number for one in self._racing()}
         race = after_round(self._race, self._results, self._spec)
-        with_room(lambda: write_race(self._paths, race), self._folders, self._reporter)
+        self._attempt.record(lambda: write_race(self._attempt.paths, race))
         self._race, self._results, self._handed_out = race, {}, set()
         for one in race.finalists:
             if one.number in before and not one.races:
                 self._reporter.say(f"trial {one.number} leaves the race: {one.why}")
         leader = race.leader(self._spec.greater_is_better)
         if race.done and leader is not None:
-            self._reporter.say(f"the race is over: trial {leader.number}, {leader.mean:.5g} over {self._round} reruns")
+            over = f"{self._round} rerun{'s' if self._round != 1 else ''}"
+            self._reporter.say(f"the race is over: trial {leader.number}, {leader.mean:.5g} over {over}")
+
+
+def _as_rerun(outcome: TrialScore | Failure) -> Rerun:
+    if isinstance(outcome, Failure):
+        return Rerun(None, reason=f"{outcome.kind}: {outcome.message}")
+    if outcome.value is None or not math.isfinite(outcome.value):
+        return Rerun(None, reason=f"the score is {outcome.value}")
+    return Rerun(outcome.value, tuple(outcome.fold_scores), outcome.seconds)
 
 
 def _described(rerun: Rerun) -> str:

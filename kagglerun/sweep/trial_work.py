@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from kagglerun.config.load import with_values
 from kagglerun.config.schema import SweepConfig
 from kagglerun.errors import TrainingError
+from kagglerun.experiment.sync.behind import push_behind
 from kagglerun.jobs.notify import Event, notify
-from kagglerun.jobs.run import Reporter
-from kagglerun.sweep.budget import Budget
+from kagglerun.sweep.attempt import Attempt
 from kagglerun.sweep.dispatch import End
 from kagglerun.sweep.failures import failures_that_end_it, refuse_to_go_on_failing
 from kagglerun.sweep.keep import BestWeights
@@ -18,8 +18,6 @@ from kagglerun.sweep.objective import TrialScore, TrialTask
 from kagglerun.sweep.progress import SweepProgress, describe_end
 from kagglerun.sweep.proposal import Proposer
 from kagglerun.sweep.pruning.make_rule import make_rule
-from kagglerun.sweep.room import with_room, written_folders
-from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import (
     Failure,
     Trial,
@@ -33,48 +31,30 @@ from kagglerun.sweep.trials import (
 )
 from kagglerun.sweep.warm_start import read_earlier_trials
 from kagglerun.sweep.workers import EpochDone, FoldDone
-from kagglerun.workspace import StudyPaths, Workspace
 
 
 class TrialWork:
     """See `kagglerun.sweep.dispatch.Work`.
 
     Args:
-        workspace: where the study lives.
-        paths: its files.
-        spec: what it is.
-        reporter: is told of the progress.
+        attempt: the study, and what it is worked on with.
         mirror: Optuna's database.
-        parent: MLflow key of the parent run.
-        budget: what may be spent.
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        paths: StudyPaths,
-        spec: StudySpec,
-        reporter: Reporter,
-        mirror: StudyMirror,
-        parent: str | None,
-        budget: Budget,
-    ) -> None:
-        self._paths = paths
-        self._folders = written_folders(workspace)
-        self._spec = spec
-        self._reporter = reporter
+    def __init__(self, attempt: Attempt, mirror: StudyMirror) -> None:
+        self._attempt = attempt
+        self._spec = attempt.spec
+        self._reporter = attempt.reporter
         self._mirror = mirror
-        self._parent = parent
-        self._budget = budget
-        self._progress = SweepProgress(spec, budget)
-        self._proposer = Proposer(spec, read_earlier_trials(paths))
-        self._weights = BestWeights(workspace, spec)
+        self._progress = SweepProgress(attempt.spec, attempt.budget)
+        self._proposer = Proposer(attempt.spec, read_earlier_trials(attempt.paths))
+        self._weights = BestWeights(attempt.workspace, attempt.spec)
         self.trials: list[Trial] = []
         """All trials so far, by number."""
 
     def unfinished(self) -> list[int]:
         """Trials that did not end, in order; those whose failure ended the sweep are tried again."""
-        self.trials = read_trials(self._paths)
+        self.trials = read_trials(self._attempt.paths)
         for trial in failures_that_end_it(self.trials, self._spec.config.sweep.max_failures):
             # They stopped the sweep before; whoever starts it again has mended the cause.
             self._reporter.say(f"trial {trial.number} failed and is tried again")
@@ -108,7 +88,7 @@ class TrialWork:
             number,
             self._spec.run_id(number),
             config,
-            self._parent,
+            self._attempt.parent,
             {"study": self._spec.name, "trial": str(number)},
             make_rule(self._spec, self.trials[: max(0, number - self._spec.lag + 1)]),
         )
@@ -127,6 +107,7 @@ class TrialWork:
         best = best_trial(self.trials, self._spec.greater_is_better)
         self._reporter.say(describe_end(trial, best))
         self._weights.keep(self.trials)
+        push_behind(self._attempt.workspace)
         if best and before and best.number != before.number:
             notify(Event.NEW_BEST, f"{self._spec.name}: {describe_end(best, best)}", {"best": best.value})
         refuse_to_go_on_failing(self.trials, self._spec.config.sweep.max_failures)
@@ -143,7 +124,7 @@ class TrialWork:
 
     def closing(self) -> str | None:
         """The budget's reason."""
-        return self._budget.is_too_short(self.trials)
+        return self._attempt.budget.is_too_short(self.trials)
 
     def conclude(self, end: End) -> None:
         """Bring the database in line for the last time and sum up.
@@ -166,5 +147,5 @@ class TrialWork:
 
     def _record(self, trial: Trial) -> None:
         """Write a trial down; while the disk is full, wait."""
-        recorded = with_room(lambda: write_trial(self._paths, trial), self._folders, self._reporter)
+        recorded = self._attempt.record(lambda: write_trial(self._attempt.paths, trial))
         self.trials[trial.number : trial.number + 1] = [recorded]

@@ -245,7 +245,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 _checked_first(path, line)
                 continue
             try:
-                yield number, dict(json.loads(line))
+                yield number, dict(json.loads(line.decode("utf-8")))
             except (ValueError, TypeError) as error:
                 raise _damaged(path, number, error) from error
 
@@ -255,9 +255,35 @@ def _parse(path: Path, line: int, values: dict[str, Any]) -> Trial:
         failure = Failure(**values.pop("failure")) if values["failure"] else values.pop("failure")
         state = TrialState(values.pop("state"))
         values |= {name: tuple(values[name]) for name in ("fold_scores", "curve")}
-        return Trial(**values, state=state, failure=failure)
+        trial = Trial(**values, state=state, failure=failure)
+        _check(trial)
+        return trial
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, line, error) from error
+
+
+def _check(trial: Trial) -> None:
+    """Refuse what no sweep writes, so that all who read trials may count on their types.
+
+    Raises:
+        ValueError: says which value it is.
+    """
+    if not isinstance(trial.params, dict):
+        raise ValueError(f"params is {trial.params!r}")
+    for name in ("value", "seconds", "started_at", "ended_at"):
+        if not _is_number_or_none(getattr(trial, name)):
+            raise ValueError(f"{name} is {getattr(trial, name)!r}")
+    for name in ("fold_scores", "curve"):
+        if not all(map(_is_number_or_none, getattr(trial, name))):
+            raise ValueError(f"{name} is {list(getattr(trial, name))!r}")
+    if (trial.value is None) is (trial.state is TrialState.COMPLETE):
+        raise ValueError(f"it is {trial.state} and its value is {trial.value}")
+    if (trial.failure is None) is (trial.state is TrialState.FAIL):
+        raise ValueError(f"it is {trial.state} and its failure is {trial.failure}")
+
+
+def _is_number_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and math.isfinite(value))
 
 
 def _damaged(path: Path, line: int, error: object) -> JobError:

@@ -6,6 +6,7 @@ input does. What it prints goes to the log; the pipe carries the protocol alone.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -37,6 +38,8 @@ def main(argv: list[str]) -> int:
     objective_path, parent = argv
     die_with(int(parent))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; the coordinator decides
+    shutdown = _Shutdown()
+    signal.signal(signal.SIGTERM, shutdown)
     channel = Channel()
     objective = load_objective(objective_path)
     workspace = Workspace.find()
@@ -44,7 +47,8 @@ def main(argv: list[str]) -> int:
     channel.send({"event": "ready"})
     while "task" in (said := channel.receive()):
         process.before(said["task"])
-        if not _execute(objective, workspace, said["task"], channel):
+        shutdown.has_come = False
+        if not _execute(objective, workspace, said["task"], channel, shutdown):
             return 1
     process.leave()
     return 0
@@ -68,7 +72,23 @@ def task_from_json(values: dict[str, Any]) -> TrialTask:
     return TrialTask(**{**values, "config": parse_config(values["config"], "the trial's config"), "rule": rule})
 
 
-def _execute(objective: Objective, workspace: Workspace, said: dict[str, Any], channel: Channel) -> bool:
+class _Shutdown:
+    """SIGTERM, which systemd sends to all processes of a job when the machine goes down: the coordinator acts on it.
+
+    No process that a trial starts inherits this; those that training needs die of the signal, and that is no failure
+    of the trial.
+    """
+
+    def __init__(self) -> None:
+        self.has_come = False
+
+    def __call__(self, *_: object) -> None:
+        self.has_come = True
+
+
+def _execute(
+    objective: Objective, workspace: Workspace, said: dict[str, Any], channel: Channel, shutdown: _Shutdown
+) -> bool:
     """Execute one task and say how it ended; False after an error of the program."""
     number = said["number"]
     try:
@@ -78,19 +98,27 @@ def _execute(objective: Objective, workspace: Workspace, said: dict[str, Any], c
     except TrialStopped:
         end = {"event": "end"}
     except KagglerunError as error:
-        end = {"event": "end", "kind": type(error).__name__, "message": error.message}
+        end = _failure(type(error).__name__, error.message, shutdown)
     except (Exception, SystemExit) as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
         text = (str(error).splitlines() or [""])[0]
-        channel.send({"event": "end", "number": number, "kind": type(error).__name__, "message": text})
+        channel.send({**_failure(type(error).__name__, text, shutdown), "number": number, "leaves": True})
         return False
     channel.send({**end, "number": number})
     return True
 
 
+def _failure(kind: str, message: str, shutdown: _Shutdown) -> dict[str, Any]:
+    """The end of a trial that met an error: after a SIGTERM it was interrupted."""
+    return {"event": "end"} if shutdown.has_come else {"event": "end", "kind": kind, "message": message}
+
+
 def _say(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
+    """Write a line to the log; where that is a file on the disk that is full, the line is not worth the trial."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        sys.stderr.flush()
 
 
 class _PipeObserver:

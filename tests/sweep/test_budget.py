@@ -10,7 +10,7 @@ import pytest
 from kagglerun.config.load import load_config
 from kagglerun.config.sweep import SweepConfig
 from kagglerun.errors import ConfigError
-from kagglerun.sweep.budget import Budget, parse_until, read_spent, settle_until
+from kagglerun.sweep.budget import Budget, Spent, parse_until, read_spent, settle_until
 from kagglerun.sweep.trials import Trial, TrialState
 from kagglerun.workspace import StudyPaths, Workspace
 from tests.sweep.conftest import toy_config
@@ -139,6 +139,9 @@ def test_a_trial_that_would_not_be_done_in_time_is_not_started(tmp_path: Path) -
     assert budget.is_over() == "it is nearly 2026-11-21 13:00"
 
 
-def test_a_damaged_account_begins_anew(tmp_path: Path) -> None:
-    StudyPaths(tmp_path).spent.write_text("{")
-    assert read_spent(StudyPaths(tmp_path)).seconds == 0.0
+@pytest.mark.parametrize(
+    "damaged", ["{", "[]", '{"seconds": "a", "gpu_seconds": 1}', '{"seconds": NaN, "gpu_seconds": -5}']
+)
+def test_a_damaged_account_begins_anew(tmp_path: Path, damaged: str) -> None:
+    StudyPaths(tmp_path).spent.write_text(damaged)
+    assert read_spent(StudyPaths(tmp_path)) == Spent()

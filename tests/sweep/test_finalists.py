@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -141,8 +143,25 @@ def test_a_race_is_read_as_it_was_written(workspace: Workspace) -> None:
 
 def test_a_damaged_race_is_an_error_that_says_what_to_do(workspace: Workspace) -> None:
     paths: StudyPaths = workspace.study("digits", "digits-toy")
-    write_race(paths, Race())
-    paths.finalists.write_text('{"finalists": 3')
-    with pytest.raises(JobError, match="is damaged") as caught:
-        read_race(paths)
-    assert "remove it" in str(caught.value.hint)
+    write_race(paths, Race((Finalist(3, (Rerun(0.5, (0.4, 0.6), 2.0),)),)))
+    whole = paths.finalists.read_text()
+    for damaged in ('{"finalists": 3', whole.replace("0.4", '"x"'), whole.replace('"number": 3', '"number": "a"')):
+        paths.finalists.write_text(damaged)
+        with pytest.raises(JobError, match="is damaged") as caught:
+            read_race(paths)
+        assert "remove it" in str(caught.value.hint)
+
+
+def test_a_race_with_folds_whose_score_is_not_defined_is_written_and_read(workspace: Workspace) -> None:
+    paths = workspace.study("digits", "digits-toy")
+    write_race(paths, Race((Finalist(3, (Rerun(0.5, (0.4, math.nan), 2.0),)),)))
+    (finalist,) = read_race(paths).finalists
+    assert finalist.reruns[0].fold_scores[0] == 0.4
+    assert math.isnan(finalist.reruns[0].fold_scores[1])
+    assert finalist.mean == 0.5
+
+
+def test_finalists_with_different_folds_are_no_pairs_and_both_stay() -> None:
+    race = Race((Finalist(0), Finalist(1)))
+    results = {0: Rerun(0.9, (0.9, 0.91, 0.9), 1.0), 1: Rerun(0.5, (0.5, 0.51), 1.0)}
+    assert all(one.races for one in after_round(race, results, spec(rounds=3)).finalists)

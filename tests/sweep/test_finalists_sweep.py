@@ -37,6 +37,14 @@ def test_a_race_is_added_to_a_study_that_has_ended_and_goes_on_where_it_was(work
     assert not race_is_missing(paths, read_spec(paths), read_trials(paths))
 
 
+def test_a_finalist_whose_score_is_not_defined_leaves_the_race(workspace: Workspace) -> None:
+    listener = Listener()
+    sweep(workspace, toy_config(4, hooks={"undefined_reruns": True}, finalists={"top": 2, "rounds": 2}), listener)
+    race = read_race(paths_of(workspace))
+    assert race.done
+    assert sum("rerun 1: failed: the score is nan" in line for line in listener.lines) == 2
+
+
 def test_a_budget_that_is_spent_ends_a_sweep_after_a_prefix_of_its_trials(workspace: Workspace) -> None:
     listener = Listener()
     paths, _ = prepare_study(workspace, toy_config(200, hours=4 / 3600, hooks={"delay": 0.1}), objective=TOY)

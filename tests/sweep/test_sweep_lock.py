@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,3 +78,21 @@ def test_a_damaged_lock_file_of_a_dead_coordinator_keeps_nobody_out(paths: Study
     refuse_if_locked(paths)
     with study_lock(paths, None):
         assert json.loads(paths.lock.read_text())["pid"] == os.getpid()
+
+
+def test_a_study_on_a_disk_for_reading_alone_can_be_looked_at(
+    paths: StudyPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with study_lock(paths, "sweep-1"):
+        pass
+    real = Path.open
+
+    def only_for_reading(path: Path, mode: str = "r", **options: Any) -> Any:
+        if "+" in mode:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return real(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", only_for_reading)
+    refuse_if_locked(paths)
+    with study_lock(paths, "sweep-1"), pytest.raises(JobError, match="the job sweep-1 works on the study"):
+        refuse_if_locked(paths)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,12 @@ def test_a_file_torn_in_its_first_line_begins_again(paths: StudyPaths) -> None:
     assert read_trials(paths) == [Trial(0, {})]
 
 
+def damaged(**changes: object) -> bytes:
+    """A line on trial 1, changed by somebody's hand."""
+    trial = Trial(1, {}, TrialState.COMPLETE, value=0.5, fold_scores=(0.5,), seconds=1.0)
+    return json.dumps({**asdict(trial), **changes}).encode()
+
+
 @pytest.mark.parametrize(
     ("line", "damage", "said"),
     [
@@ -105,6 +113,14 @@ def test_a_file_torn_in_its_first_line_begins_again(paths: StudyPaths) -> None:
         (2, b'{"number": 0}', "lacks 'failure'"),
         (2, b'{"number": 7}', "about trial 7, and there are 0 before it"),
         (3, b"\xff\xfe", "codec"),
+        (3, damaged(value=""), "value is ''"),
+        (3, damaged(value=math.nan), "value is nan"),
+        (3, damaged(value=None), "it is COMPLETE and its value is None"),
+        (3, damaged(state="RUNNING"), "it is RUNNING and its value is 0.5"),
+        (3, damaged(state="FAIL", value=None), "its failure is None"),
+        (3, damaged(params="x"), "params is 'x'"),
+        (3, damaged(fold_scores=[0.5, "x"]), "fold_scores is"),
+        (3, damaged(seconds="1"), "seconds is '1'"),
     ],
 )
 def test_a_damaged_line_is_an_error_that_names_it(paths: StudyPaths, line: int, damage: bytes, said: str) -> None:

@@ -48,6 +48,8 @@ class Toy:
             os.kill(os.getpid(), signal.SIGKILL)
         if task.number in behaviour.get("nan_at", []):
             return TrialScore(math.nan, (math.nan,) * N_FOLDS, 0.0)
+        if behaviour.get("undefined_reruns") and "rerun" in task.tags:
+            return TrialScore(math.nan, (math.nan,) * N_FOLDS, 0.0)
         value = score(task.config)
         return TrialScore(value, (value,) * N_FOLDS, 1.0)
 
@@ -59,7 +61,7 @@ class Broken(Toy):
 
 
 def _is_worker() -> bool:
-    return "local_workers" in Path("/proc/self/cmdline").read_text()
+    return "kagglerun.sweep.local_workers" in Path("/proc/self/cmdline").read_text()
 
 
 def score(config: Config) -> float:

@@ -40,10 +40,10 @@ def all_studies(workspace: Workspace) -> Any:
     storage = optuna.storages.InMemoryStorage()
     for paths in workspace.all_studies():
         try:
-            spec, trials = read_spec(paths), read_trials(paths)
+            spec = read_spec(paths)
+            optuna_study(spec, read_trials(paths), storage)
         except KagglerunError:
             continue  # `kagglerun study` of that name says what is wrong with it
-        optuna_study(spec, trials, storage)
     return storage
 
 
