@@ -19,6 +19,7 @@ from kagglerun.cli import (
     dashboard,
     doctor,
     fetch,
+    image,
     init,
     inspect,
     jobs,
@@ -102,6 +103,7 @@ def _add_commands() -> None:
     app.command()(submit.submit)
     app.command()(submissions.submissions)
     app.command()(doctor.doctor)
+    app.add_typer(image.image)
 
 
 _add_commands()
