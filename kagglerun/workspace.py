@@ -110,6 +110,14 @@ class Workspace:
     """The home folder in containers: shell history, Jupyter's settings, the host keys of SSH."""
     ledger = Entry("submissions.jsonl", base="state")
     """Every submission sent from this workspace, one JSON object a line."""
+    syncs = Entry("sync", base="state")
+    """What `kagglerun sync` remembers of each target, and the log of what it does in the background."""
+    incoming_runs = Entry(".incoming", base="runs")
+    """Runs that are being pulled; each is moved to its place when it is whole."""
+    incoming_studies = Entry(".incoming", base="studies")
+    """Studies that are being pulled, likewise."""
+    incoming_competitions = Entry(".incoming", base="competitions")
+    """Cards and hooks that are being pulled, likewise."""
     current_file = Entry("current", base="state")
     """Holds the name of the competition fetched last."""
 

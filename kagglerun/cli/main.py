@@ -37,6 +37,7 @@ from kagglerun.cli import (
     submissions,
     submit,
     sweep,
+    sync,
     track,
     train,
     ui,
@@ -100,6 +101,7 @@ def _add_commands() -> None:
     app.command()(ui.ui)
     app.command()(dashboard.dashboard)
     app.add_typer(track.track)
+    app.add_typer(sync.sync)
     app.command()(submit.submit)
     app.command()(submissions.submissions)
     app.command()(doctor.doctor)
@@ -136,12 +138,12 @@ def run(argv: list[str] | None = None) -> int:
         return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            return _explained(error)
         return _failed(error, f"the disk is full: {error.filename or error}", "free some space, then run again", 1)
     except Exception as error:
         usage = _usage_message(error)
         if usage is None:
-            raise
+            return _explained(error)
         if not usage:
             return 2  # a command group without a command: its help was shown
         return _failed(error, usage, "kagglerun --help", 2)
@@ -153,6 +155,17 @@ def _usage_message(error: Exception) -> str | None:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return str(error.format_message())
     return None
+
+
+def _explained(error: Exception) -> int:
+    """Print what a failure of the machine means (driver, CUDA, shared memory ...); anything else is raised again."""
+    from kagglerun.environment.doctor.failure_texts import explain, words_of
+
+    known = explain(words_of(error))
+    if known is None:
+        raise error
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return _failed(error, f"{first[:300]}\n  {known.why}", known.mend, 1)
 
 
 def _failed(error: Exception, message: str, hint: str | None, exit_code: int) -> int:

@@ -28,6 +28,11 @@ class Settings(Section):
     """Address that gets the same as JSON (Slack, Discord, ntfy ...). KAGGLERUN_NOTIFY_WEBHOOK goes before it."""
     notify_on: tuple[Literal["done", "failed", "new best"], ...] = ("done", "failed", "new best")
     """What people are told of."""
+    sync: str | None = None
+    """Where each finished run is pushed to, in the background: s3://bucket/folder, gs://..., ssh://host/folder, or a
+    folder; see `kagglerun sync`. Credentials are not part of it."""
+    sync_weights: Literal["best", "all", "none"] = "best"
+    """Whose weights are pushed with them."""
 
 
 def load_settings(path: Path) -> Settings:
