@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _WIDTH_FOR_ALL = 120
 _LEAST_FREE_BYTES = 16 << 20
+_LEAST_FREE_SHARE = 0.05
 _STYLES = {
     "running": "green",
     "starting": "green",
@@ -50,17 +51,30 @@ def jobs(
     else:
         _print_table(found)
         _warn_of_full_disk(workspace)
+    _warn_of_damage(workspace)
 
 
 def _warn_of_full_disk(workspace: Workspace) -> None:
     """A job cannot write that it waits while the disk is full; who looks at it can see that."""
     import shutil
 
-    free = min(shutil.disk_usage(folder).free for folder in (workspace.root, workspace.state))
-    if free < _LEAST_FREE_BYTES:
-        err.print(
-            f"[bold yellow]the disk is full[/] ({free / 1e6:.1f} MB free): jobs that write wait until there is room"
-        )
+    for disk in (shutil.disk_usage(folder) for folder in (workspace.root, workspace.state)):
+        if disk.free < min(_LEAST_FREE_BYTES, disk.total * _LEAST_FREE_SHARE):
+            free = f"{disk.free / 1e6:.1f} MB free"
+            err.print(f"[bold yellow]the disk is full[/] ({free}): jobs that write wait until there is room")
+            return
+
+
+def _warn_of_damage(workspace: Workspace) -> None:
+    """Name the jobs that are left out."""
+    from rich.markup import escape
+
+    from kagglerun.jobs.control import damaged_jobs
+
+    for error in damaged_jobs(workspace):
+        err.print(f"[bold yellow]left out:[/] {escape(error.message)}")
+        if error.hint:
+            err.print(f"  → {error.hint}", markup=False)
 
 
 def _print_json(found: list[JobInfo]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from kagglerun.errors import DataError
 from kagglerun.files import read_json
 from kagglerun.workspace import RunPaths, Workspace
 
@@ -97,7 +98,14 @@ def summarise(run: RunPaths) -> RunSummary:
 
 def _optional(run: RunPaths, name: str) -> dict[str, Any]:
     path = getattr(run, name)
-    return dict(read_json(path)) if path.exists() else {}
+    try:
+        return dict(read_json(path))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged: {error}", hint=f"put it back as it was, or remove the run: rm -r {run.folder}"
+        ) from error
 
 
 def _model_text(run: RunPaths) -> str:

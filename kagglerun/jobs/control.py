@@ -104,9 +104,24 @@ def _eta_seconds(status: JobStatus) -> float | None:
 
 
 def list_jobs(workspace: Workspace) -> list[JobInfo]:
-    """All jobs of the workspace, the newest first."""
-    jobs = [job_info(paths) for paths in workspace.all_jobs()]
+    """All jobs of the workspace whose records can be read, the newest first; of the others see `damaged_jobs`."""
+    jobs = []
+    for paths in workspace.all_jobs():
+        # One damaged folder keeps nobody from the other jobs.
+        with contextlib.suppress(JobError):
+            jobs.append(job_info(paths))
     return sorted(jobs, key=lambda job: (job.created, job.job_id), reverse=True)
+
+
+def damaged_jobs(workspace: Workspace) -> list[JobError]:
+    """What is wrong with the jobs that `list_jobs` leaves out."""
+    found = []
+    for paths in workspace.all_jobs():
+        try:
+            job_info(paths)
+        except JobError as error:
+            found.append(error)
+    return found
 
 
 def find_job(workspace: Workspace, name: str | None) -> JobPaths:

@@ -5,9 +5,9 @@ Plain dataclasses: `kagglerun jobs` answers without pydantic.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -115,13 +115,14 @@ def read_spec(paths: JobPaths) -> JobSpec:
     values = _read(paths, paths.spec.name)
     if values is None:
         raise JobError(f"the job {paths.job_id} has no {paths.spec.name}", hint="kagglerun jobs")
-    return JobSpec(
-        argv=tuple(values["argv"]),
-        cwd=values["cwd"],
-        environment=tuple(values["environment"]),
-        what=values["what"],
-        created=values["created"],
-    )
+    with _damage_named(paths, paths.spec.name):
+        return JobSpec(
+            argv=tuple(map(str, values["argv"])),
+            cwd=str(values["cwd"]),
+            environment=tuple(map(str, values["environment"])),
+            what=str(values["what"]),
+            created=float(values["created"]),
+        )
 
 
 def write_process(paths: JobPaths, process: JobProcess) -> None:
@@ -132,7 +133,11 @@ def write_process(paths: JobPaths, process: JobProcess) -> None:
 def read_process(paths: JobPaths) -> JobProcess | None:
     """Read pid.json; None when no process has started yet."""
     values = _read(paths, paths.pid.name)
-    return None if values is None else JobProcess(**values)
+    if values is None:
+        return None
+    with _damage_named(paths, paths.pid.name):
+        process = JobProcess(**values)
+        return replace(process, pid=int(process.pid), attempt=int(process.attempt), started=float(process.started))
 
 
 def write_status(paths: JobPaths, status: JobStatus, durable: bool) -> None:
@@ -145,18 +150,28 @@ def read_status(paths: JobPaths) -> JobStatus | None:
     values = _read(paths, paths.status.name)
     if values is None:
         return None
-    gpus = tuple(JobGpu(**gpu) for gpu in values.pop("gpus", ()))
-    return JobStatus(**{**values, "state": JobState(values["state"]), "gpus": gpus})
+    with _damage_named(paths, paths.status.name):
+        gpus = tuple(JobGpu(**gpu) for gpu in values.pop("gpus", ()))
+        changed = {"state": JobState(values["state"]), "numbers": dict(values["numbers"]), "gpus": gpus}
+        status = JobStatus(**{**values, **changed})
+        return replace(status, attempt=int(status.attempt), heartbeat=float(status.heartbeat))
 
 
 def _read(paths: JobPaths, name: str) -> dict[str, Any] | None:
-    path = paths.folder / name
+    with _damage_named(paths, name):
+        try:
+            return dict(read_json(paths.folder / name))
+        except FileNotFoundError:
+            return None
+
+
+@contextlib.contextmanager
+def _damage_named(paths: JobPaths, name: str) -> Iterator[None]:
+    """Turn what goes wrong where a record is not as it was written into an error that names the file."""
     try:
-        values = read_json(path)
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise JobError(f"{path} is damaged: {error}", hint=f"remove the folder {paths.folder}") from error
-    if not isinstance(values, dict):
-        raise JobError(f"{path} is damaged", hint=f"remove the folder {paths.folder}")
-    return values
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise JobError(
+            f"{paths.folder / name} is damaged: {why}", hint=f"remove the job's folder: rm -r {paths.folder}"
+        ) from error

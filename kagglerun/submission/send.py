@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from kagglerun.config.card import Card
 from kagglerun.errors import AlreadySubmitted, ConfigError, ConnectionFailed, KagglerunError
 from kagglerun.experiment.predictions import read_predictions
+from kagglerun.experiment.runs import summarise
 from kagglerun.kaggle_api.client import KaggleClient
 from kagglerun.kaggle_api.limits import Allowance, read_allowance
 from kagglerun.kaggle_api.records import SubmissionRecord, SubmissionState
@@ -43,12 +45,23 @@ def file_of_run(run: RunPaths, paths: CompetitionPaths, card: Card) -> Path:
     """Write the submission file of a finished run.
 
     Raises:
-        ConfigError: the run is not finished.
+        ConfigError: the run is not finished; says how it ended.
         DataError: its predictions do not fit the sample submission.
     """
     if not run.metrics.is_file():
-        raise ConfigError(f"the run {run.run_id} is not finished, so it has no predictions", hint="kagglerun runs")
+        raise _unfinished(run)
     return write_submission(paths, card, read_predictions(run.test), run.submission)
+
+
+def _unfinished(run: RunPaths) -> ConfigError:
+    summary = summarise(run)
+    how, hint = f"is not finished ({summary.state.lower()})", "kagglerun runs"
+    if summary.state == "PRUNED":
+        how = f"was stopped early ({summary.stopped or 'it was not going to be the best'})"
+        hint = f"kagglerun submit best    or train it to its end: kagglerun train {shlex.quote(str(run.config))}"
+    elif summary.state == "FAILED":
+        how = f"failed ({summary.error})" if summary.error else "failed"
+    return ConfigError(f"the run {run.run_id} {how}, so it has no test predictions", hint=hint)
 
 
 def prepare(

@@ -176,8 +176,9 @@ def test_a_stopped_run_is_never_best_and_cannot_be_sent(workspace: Workspace, co
     pruned(workspace, make_config(workspace, "boosting"), "stopped", Judge(folds=2))
     with pytest.raises(ConfigError, match=r"no finished run \(1 pruned\)"):
         select_best(workspace, "made")
-    with pytest.raises(ConfigError, match="not finished"):
+    with pytest.raises(ConfigError, match=r"stopped was stopped early \(2 folds\), so it has no test pred") as refused:
         file_of_run(workspace.run("made", "stopped"), competition, None)  # type: ignore[arg-type]
+    assert "kagglerun submit best" in str(refused.value.hint)
 
 
 @pytest.mark.slow

@@ -100,6 +100,6 @@ def test_jobs_says_that_the_disk_is_full(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(workspace, (), {})
-    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=1_500_000))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: types.SimpleNamespace(free=1_500_000, total=10**12))
     assert run(["jobs"]) == 0
     assert "the disk is full (1.5 MB free)" in capsys.readouterr().err

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from kagglerun.cli.main import run
 from kagglerun.errors import ConfigError, JobError
 from kagglerun.files import read_json, write_json
-from kagglerun.jobs.control import JobInfo, find_job, job_info, list_jobs, resumable_jobs, stop_job
-from kagglerun.jobs.launch import launch, relaunch
+from kagglerun.jobs.control import JobInfo, damaged_jobs, find_job, job_info, list_jobs, resumable_jobs, stop_job
+from kagglerun.jobs.launch import launch, new_job, relaunch
 from kagglerun.jobs.log import follow, tail
 from kagglerun.jobs.process import identity, is_alive
 from kagglerun.jobs.records import JobState
@@ -310,11 +311,30 @@ def test_the_tail_of_a_long_log_is_read_from_its_end(workspace: Workspace) -> No
 def test_a_damaged_record_is_an_error_that_names_the_file(workspace: Workspace) -> None:
     job = start(workspace, "count", "0")
     ended(job)
-    job.status.write_text("{")
-    with pytest.raises(JobError, match=r"status.json is damaged"):
-        job_info(job)
+    for record in (job.status, job.pid, job.spec):
+        whole = record.read_text()
+        for damage in ("{", "{}", "[1]", whole.replace('"attempt": 1', '"attempt": "x"').replace('"created"', '"x"')):
+            record.write_text(damage)
+            if damage != whole:
+                with pytest.raises(JobError, match=rf"{record.name} is damaged"):
+                    job_info(job)
+        record.write_text(whole)
     shutil.rmtree(job.folder)
     assert list_jobs(workspace) == []
+
+
+def test_a_damaged_job_is_named_and_keeps_nobody_from_the_others(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(2):
+        job = new_job(workspace, f"job {number}", ["tasks", "count", "0"], f"test {number}", ())
+    job.spec.write_text("{}")
+    assert [info.what for info in list_jobs(workspace)] == ["test 0"]
+    assert [error.message for error in damaged_jobs(workspace)] == [f"{job.spec} is damaged: it lacks 'argv'"]
+    assert run(["jobs"]) == 0
+    said = capsys.readouterr()
+    assert "test 0" in said.out
+    assert "rm -r" in said.err
 
 
 def test_status_is_whole_whenever_it_is_read(workspace: Workspace) -> None:
