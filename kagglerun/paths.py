@@ -117,6 +117,8 @@ class RunPaths:
     """Test predictions, the mean over folds."""
     journal = Entry("journal.jsonl")
     """Every tracked value, one JSON object a line, in order."""
+    live = Entry("live.json")
+    """What its process says of itself while it works; see `experiment.watch`."""
     tracking = Entry("tracking.json")
     """How far MLflow has got with the journal."""
     environment = Entry("environment.json")

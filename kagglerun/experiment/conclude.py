@@ -15,6 +15,7 @@ from kagglerun.experiment.drawing import Drawing
 from kagglerun.experiment.fold import FoldResult
 from kagglerun.experiment.predictions import Predictions, join_folds, write_predictions
 from kagglerun.experiment.prepare import Prepared
+from kagglerun.experiment.watch.picture import draw_machine
 from kagglerun.files import write_json
 from kagglerun.metrics import PredictionKind, decide
 from kagglerun.tracking import Tracker
@@ -36,6 +37,7 @@ def conclude(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult],
     drawing = drawing_of(prepared, results, oof)
     if later is None:
         drawing.draw(paths.plots)
+        draw_machine(paths)
     else:
         drawing.save(paths.drawing)
     scores = [result.score for result in results]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kagglerun.errors import DataError
 from kagglerun.experiment import plots
+from kagglerun.experiment.watch.picture import draw_machine
 from kagglerun.files import atomic_path
 from kagglerun.jobs.child import Channel, die_with
 from kagglerun.workspace import RunPaths
@@ -105,6 +106,7 @@ def draw_saved(run: RunPaths) -> tuple[Path, ...]:
     if not run.drawing.is_file():
         return ()
     Drawing.load(run.drawing).draw(run.plots)
+    draw_machine(run)
     return tuple(sorted(run.plots.glob("*.png")))
 
 

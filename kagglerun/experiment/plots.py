@@ -38,6 +38,7 @@ _MOST_POINTS = 20_000
 _MOST_NUMBERED_CLASSES = 25
 
 History = Sequence[Mapping[str, float]]
+Curve = tuple[Sequence[float], Sequence[float]]
 
 
 def learning_curves(histories: Sequence[History], path: Path, folds: Sequence[int] | None = None) -> Path:
@@ -187,6 +188,33 @@ def importances(shares: Mapping[str, float], path: Path) -> Path:
     left_out = len(ranked) - len(shown)
     axis.set_title("Importance of features" + (f" (the first {len(shown)} of {len(ranked)})" if left_out else ""))
     _style(axis, grid="x")
+    return _save(figure, path)
+
+
+def over_time(panels: Mapping[str, Mapping[str, Curve]], borders: Sequence[float], unit: str, path: Path) -> Path:
+    """Panels under one another on one time axis.
+
+    Args:
+        panels: title to the panel's curves: name to times and values, both (n,).
+        borders: times at which a vertical line stands in all of them.
+        unit: of the times.
+        path: the PNG to write.
+
+    Returns:
+        `path`.
+    """
+    figure = _figure(8.6, 0.6 + 1.7 * len(panels))
+    axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
+        for index, (name, (times, values)) in enumerate(curves.items()):
+            mark = "o" if len(times) == 1 else None
+            axis.plot(times, values, color=_colour(index), linewidth=1.3, label=_shown(name, 30), marker=mark)
+        for border in borders:
+            axis.axvline(border, color=_GREY, linewidth=0.8, linestyle=":")
+        axis.set_title(title, loc="left")
+        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+        _style(axis)
+    axes[-1].set_xlabel(unit)
     return _save(figure, path)
 
 

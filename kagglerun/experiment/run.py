@@ -24,6 +24,8 @@ from kagglerun.experiment.parallel.parallel_folds import train_in_processes
 from kagglerun.experiment.prepare import Prepared, prepare, resolve_config
 from kagglerun.experiment.pruned import JudgedObserver, PrunedRun, RunJudge, RunPruned, curve_of, put_away, read_pruned
 from kagglerun.experiment.rerun.record import note_resume, write_record
+from kagglerun.experiment.sync.behind import push_behind
+from kagglerun.experiment.watch.run_watch import RunWatch
 from kagglerun.files import read_json, write_json
 from kagglerun.tracking import Tracker, open_tracker
 from kagglerun.training.loop import Stopped
@@ -134,6 +136,7 @@ def run_experiment(
             end = _execute(workspace, config, paths, parent, tags or {}, watcher, processes, judge)
         elif read_json(paths.status)["state"] != "PRUNED":
             _end_pruned(paths, config, _reopen(workspace, paths, parent, tags or {}), end)
+    push_behind(workspace)
     if end is not None:
         raise RunPruned(end)
     return read_result(paths)
@@ -164,7 +167,8 @@ def _execute(
         tracker = _open(workspace, paths, prepared, parent, tags)
         if judge is not None:
             watcher = _judged(watcher, judge, prepared, paths)
-        results = _train(workspace, prepared, paths, tracker, watcher, processes)
+        with RunWatch(paths, tracker, config):
+            results = _train(workspace, prepared, paths, tracker, watcher, processes)
         conclude(paths, prepared, results, tracker)
     except RunPruned as pruned:
         assert tracker is not None, "the judge is asked after the tracker was opened"

@@ -37,6 +37,7 @@ from kagglerun.training.memory import (
     write_shortage,
 )
 from kagglerun.training.optim import build_optimizer
+from kagglerun.training.pace import PacedBatches
 from kagglerun.training.precision import Precision, resolve_device
 from kagglerun.training.predict import predict_logits
 from kagglerun.training.seed import sample_order, seed_torch
@@ -194,10 +195,12 @@ class _Training:
         sizes = [self.micro_batch(state.updates + number) for number in range(len(updates))]
         pieces = [cut(team.share(samples), size) for samples, size in zip(updates, sizes, strict=True)]
         state.model.train()
-        with closing(task.train.stream([piece for share in pieces for piece in share], state.epoch)) as batches:
+        with closing(task.train.stream([piece for share in pieces for piece in share], state.epoch)) as stream:
+            batches = PacedBatches(stream)
             for samples, share, size in zip(updates, pieces, sizes, strict=True):
                 self._compile(size)
                 self.stepper.update(samples, share, batches)
+                batches.update_done(len(samples))
                 wants_stop = should_stop({"epoch": state.epoch, "update": state.updates})
                 is_due = self._owes_save or time.monotonic() - self._last_save > self.config.checkpoint_seconds
                 stop, save = team.agree(wants_stop, is_due)

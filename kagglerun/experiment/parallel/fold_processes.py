@@ -27,6 +27,7 @@ from kagglerun.errors import KagglerunError, TrainingError
 from kagglerun.experiment.parallel.fold_worker import LOGS, OUT_OF_MEMORY, PEER_LOST
 from kagglerun.jobs.child import PARENT, how_it_ended, visible_devices
 from kagglerun.training.loop import Stopped
+from kagglerun.training.pace import Pace, count
 from kagglerun.workspace import RunPaths, Workspace
 
 _POLL_SECONDS = 0.2
@@ -84,6 +85,8 @@ class FoldProcesses:
                         epoch(said["fold"], said["step"], said["values"])
                     elif said["event"] == "done":
                         fold_done(said["fold"])
+                    elif said["event"] == "pace":
+                        count(Pace(said["updates"], said["samples"], said["seconds"], said["waited_seconds"]))
                 for crew in self._busy:
                     if crew.is_dead:
                         raise crew.failure()

@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +26,7 @@ from kagglerun.experiment.prepare import prepare
 from kagglerun.jobs.child import PARENT, Channel, die_with
 from kagglerun.training.loop import Stopped
 from kagglerun.training.memory import TeamOutOfMemory
+from kagglerun.training.pace import counted
 from kagglerun.training.process_team import has_lost_peer, join_team, leave_team
 from kagglerun.workspace import Workspace
 
@@ -30,6 +34,7 @@ LOGS = "KAGGLERUN_RANK_LOGS"
 """Environment variable: folder for what the silent processes print."""
 OUT_OF_MEMORY, PEER_LOST = "OutOfMemory", "PeerLost"
 """Kinds of failure that are no error of their own."""
+_PACE_SECONDS = 2.0
 
 
 def main(argv: list[str]) -> NoReturn:
@@ -76,6 +81,8 @@ class _FoldWorker:
 
     def work(self) -> None:
         """Train fold after fold."""
+        if self._team.is_first:
+            threading.Thread(target=self._tell_pace, name="pace", daemon=True).start()
         while (fold := self._next_fold()) >= 0:
             try:
                 self._train(fold)
@@ -93,6 +100,16 @@ class _FoldWorker:
 
         run_fold(self._prepared, fold, self._paths.fold(fold), report, lambda _: self._channel.stop.is_set())
         self._say({"event": "done", "fold": fold})
+
+    def _tell_pace(self) -> None:
+        """Now and then, what was trained since the last time; of a team the first process speaks for all."""
+        before = counted()
+        while True:
+            time.sleep(_PACE_SECONDS)
+            now = counted()
+            before, more = now, now.since(before)
+            if more.updates:
+                self._channel.send({"event": "pace", **asdict(more)})
 
     def _say(self, message: dict[str, object]) -> None:
         if self._team.is_first:
