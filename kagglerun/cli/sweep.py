@@ -15,8 +15,9 @@ from kagglerun.cli.forecast import show_forecast, tell_forecast
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from kagglerun.jobs.notify import Event
     from kagglerun.sweep.study import StudySpec
-    from kagglerun.workspace import StudyPaths, Workspace
+    from kagglerun.workspace import JobPaths, StudyPaths, Workspace
 
 _DATABASE_ENVIRONMENT = ("KAGGLERUN_STUDIES_URL", "PGPASSWORD", "PGPASSFILE")
 """What a sweep reads from the environment besides what its runs do: a resume from another shell needs it too."""
@@ -66,6 +67,8 @@ def sweep(
     from kagglerun.sweep.study import prepare_study
     from kagglerun.workspace import Workspace
 
+    if ray is not None:
+        _check_ray(ray, ray_submit)
     workspace = Workspace.find()
     limits = {"until": until, "hours": hours, "gpu_hours": gpu_hours}
     given = [f"sweep.{name}={value}" for name, value in limits.items() if value is not None]
@@ -78,9 +81,21 @@ def sweep(
         return
     _choose_workers(paths, ray, ray_submit)
     if foreground and not ray_submit:
-        _run_here(workspace, paths)
+        _run_here(workspace, paths, _what(spec))
     else:
         _launch(workspace, paths, spec, follow, (ray or "auto") if ray_submit else None)
+
+
+def _check_ray(address: str, ray_submit: bool) -> None:
+    """Refuse what is no address before anything begins."""
+    from kagglerun.sweep.ray.connection import check_address
+
+    if not ray_submit or not address.startswith(("http://", "https://")):
+        check_address(address)
+
+
+def _what(spec: StudySpec) -> str:
+    return f"sweep {spec.name} ({spec.config.sweep.trials} trials)"
 
 
 def _choose_workers(paths: StudyPaths, ray: str | None, ray_submit: bool) -> None:
@@ -117,14 +132,11 @@ def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bo
 
     tell_forecast(workspace, paths, spec)
     name, argv = f"sweep-{spec.name}", coordinator_argv(paths)
-    what = f"sweep {spec.name} ({spec.config.sweep.trials} trials)"
     if cluster is None:
-        job = launch(workspace, name, argv, what=what, environment=(*WORK_ENVIRONMENT, *_DATABASE_ENVIRONMENT))
+        job = launch(workspace, name, argv, what=_what(spec), environment=(*WORK_ENVIRONMENT, *_DATABASE_ENVIRONMENT))
     else:
-        from kagglerun.sweep.ray.submit import submit
-
-        job = new_job(workspace, name, argv, what, ())
-        submit(workspace, job, cluster)
+        job = new_job(workspace, name, argv, _what(spec), ())
+        _submit(workspace, job, cluster)
     where = "goes on when you log out" if cluster is None else "runs on the cluster alone"
     out.print(f"started [bold]{job.job_id}[/], which {where}")
     if follow:
@@ -134,14 +146,37 @@ def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bo
     out.print(f"  kagglerun stop {job.job_id}    end it; `kagglerun resume` goes on")
 
 
-def _run_here(workspace: Workspace, paths: StudyPaths) -> None:
+def _submit(workspace: Workspace, job: JobPaths, cluster: str) -> None:
+    """Send a job to a cluster; one that never got there leaves no job behind that seems to start."""
+    import shutil
+
+    from kagglerun.errors import KagglerunError
+    from kagglerun.sweep.ray.submit import submit
+
+    try:
+        submit(workspace, job, cluster)
+    except KagglerunError:
+        if not job.cluster.is_file():
+            shutil.rmtree(job.folder, ignore_errors=True)
+        raise
+
+
+def _run_here(workspace: Workspace, paths: StudyPaths, what: str) -> None:
+    from kagglerun.errors import KagglerunError
+    from kagglerun.jobs.notify import Event
     from kagglerun.sweep.coordinator import run_study
     from kagglerun.sweep.dispatch import End
 
     with out.status("starting") as status:
         terminal = _Terminal(status)
         with terminal.signals():
-            end = run_study(workspace, paths, terminal)
+            try:
+                end = run_study(workspace, paths, terminal)
+            except KagglerunError as error:
+                terminal.tell(Event.FAILED, f"{what} failed: {error.message}")
+                raise
+            if end is not End.STOPPED:
+                terminal.tell(Event.DONE, f"{what} is done. {terminal.text}".rstrip(". "))
     if end is End.STOPPED:
         err.print("stopped; the same command goes on")
         raise typer.Exit(130)
@@ -153,6 +188,9 @@ class _Terminal:
     def __init__(self, status: Status) -> None:
         self._status = status
         self._asked = False
+        self._numbers: Mapping[str, Any] = {}
+        self.text = ""
+        """How far it is."""
 
     @property
     def stop_requested(self) -> bool:
@@ -169,8 +207,16 @@ class _Terminal:
 
         from kagglerun.cli.jobs import duration
 
+        self.text, self._numbers = text, numbers
         eta = numbers.get("eta_seconds")
         self._status.update(escape(text) + (f"  about {duration(eta)} left" if eta else ""))
+
+    def tell(self, event: Event, text: str) -> None:
+        """Notify whoever is to be told, and wait until that is done."""
+        from kagglerun.jobs.notify import notify, wait_until_told
+
+        notify(event, text, self._numbers)
+        wait_until_told()
 
     @contextmanager
     def signals(self) -> Iterator[None]:

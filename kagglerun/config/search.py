@@ -91,7 +91,7 @@ def _named(parameter: Parameter) -> frozenset[str]:
 
 def _parse_entry(key: str, entry: Any) -> Parameter:
     check_key(key)
-    if key.startswith(("sweep.", "competition")):
+    if key.startswith(("sweep.", "competition")) or key == "name":
         raise ConfigError(f"sweep.search: {key} cannot be searched", hint="choose a key of model, training, ...")
     if isinstance(entry, list):
         return _choice(key, entry, None)

@@ -174,7 +174,7 @@ def test_a_sweep_sent_to_the_cluster_is_listed_followed_stopped_and_resumed(
 def test_a_cluster_that_is_not_there_is_said_at_once(workspace: Workspace) -> None:
     with pytest.raises(JobError, match=r"no Ray cluster answers at '127\.0\.0\.1:9'"):
         sweep(workspace, toy_config(2), "127.0.0.1:9")
-    with pytest.raises(ConfigError, match="--ray nowhere is no address"):
+    with pytest.raises(ConfigError, match="--ray 'nowhere' is no address"):
         sweep(workspace, toy_config(2), "nowhere")
 
 

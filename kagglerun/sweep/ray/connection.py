@@ -77,15 +77,28 @@ def connect(address: str) -> None:
             raise _no_answer(address, str(error)) from error
 
 
+def check_address(address: str) -> tuple[str, int] | None:
+    """Host and port of a cluster's address; None for `auto`.
+
+    Raises:
+        ConfigError: it is neither `auto`, nor `host:port`, nor `ray://host:port`.
+    """
+    if address == AUTO:
+        return None
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536) or "/" in host:
+        raise ConfigError(f"--ray {address!r} is no address", hint="auto, HOST:6379 or ray://HOST:10001")
+    return host, int(port)
+
+
 def _require_answer(address: str) -> None:
     """Ray itself tries a wrong address for ten minutes."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        if address == AUTO:
-            return
-        raise ConfigError(f"--ray {address} is no address", hint="auto, HOST:6379 or ray://HOST:10001")
+    parts = check_address(address)
+    if parts is None:
+        return
+    host, port = parts
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
+        socket.create_connection((host.strip("[]"), port), _ANSWER_SECONDS).close()
     except OSError as error:
         raise _no_answer(address, str(error)) from error
 

@@ -1,0 +1,89 @@
+"""`kagglerun sweep` in the terminal: what it refuses at once, what it leaves, whom it tells."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kagglerun.cli.main import run
+from kagglerun.errors import JobError
+from kagglerun.files import write_text
+from kagglerun.workspace import JobPaths, Workspace
+
+ROOT = Path(__file__).parents[2]
+TOY = ("--objective", "tests.sweep.toy:Toy")
+
+
+@pytest.fixture(autouse=True)
+def toy(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config for a toy sweep of three trials, here and in other processes."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (workspace.sweeps / "toy.yaml").write_text(
+        "competition: digits\nsweep: {trials: 3, search: {optimizer.lr: {low: 1e-5, high: 0.1, log: true}}}\n"
+    )
+
+
+@pytest.mark.parametrize("address", ["", "nowhere", ":6379", "host:0", "host:99999", "host:6379/x", "http://host:8265"])
+def test_what_is_no_address_of_a_cluster_is_refused_before_anything_begins(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    assert run(["sweep", "toy", *TOY, "--ray", address]) == 2
+    said = capsys.readouterr().err
+    assert "is no address" in said
+    assert "HOST:6379" in said
+    assert not workspace.state.exists()
+
+
+def test_a_job_that_never_reached_its_cluster_is_no_job(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(workspace: Workspace, job: JobPaths, address: str) -> None:
+        raise JobError(f"the Ray cluster at {address!r} does not take the job")
+
+    monkeypatch.setattr("kagglerun.sweep.ray.submit.submit", refuse)
+    assert run(["sweep", "toy", *TOY, "--ray-submit"]) == 1
+    assert list(workspace.all_jobs()) == []
+    assert list(workspace.jobs.iterdir()) == []
+
+
+def test_a_job_that_a_cluster_took_stays_also_where_it_did_not_begin(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_and_fail(workspace: Workspace, job: JobPaths, address: str) -> None:
+        write_text(job.cluster, json.dumps({"url": "http://127.0.0.1:1", "submission": "x"}))
+        raise JobError("the cluster has not started the job")
+
+    monkeypatch.setattr("kagglerun.sweep.ray.submit.submit", take_and_fail)
+    assert run(["sweep", "toy", *TOY, "--ray-submit"]) == 1
+    assert len(list(workspace.all_jobs())) == 1
+
+
+def told(workspace: Workspace, *changes: str) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code of a sweep in the foreground, and what people were told meanwhile."""
+    write_text(workspace.settings, "notify_command: cat >> told.txt; echo >> told.txt\n")
+    command = [sys.executable, "-m", "kagglerun", "sweep", "toy", "--foreground", *TOY, *changes]
+    code = subprocess.run(command, capture_output=True, check=False).returncode
+    lines = (workspace.root / "told.txt").read_text().splitlines()
+    return code, [json.loads(line) for line in lines]
+
+
+def test_people_are_told_that_a_sweep_in_the_foreground_is_done(workspace: Workspace) -> None:
+    code, events = told(workspace)
+    assert code == 0
+    assert [event["event"] for event in events if event["event"] != "new best"] == ["done"]
+    assert events[-1]["text"].startswith("sweep digits-toy (3 trials) is done. 3/3 trials  best ")
+    assert events[-1]["numbers"]["trials_done"] == 3
+    assert events[-1]["job"] is None
+
+
+def test_people_are_told_that_a_sweep_in_the_foreground_failed(workspace: Workspace) -> None:
+    code, events = told(workspace, "hooks={fail_at: [0, 1]}", "sweep.max_failures=2")
+    assert code == 1
+    assert [event["event"] for event in events] == ["failed"]
+    assert "2 trials in a row failed" in events[0]["text"]
