@@ -64,13 +64,29 @@ def ask_all(
             out = stack.enter_context(tempfile.TemporaryFile())
             err = stack.enter_context(tempfile.TemporaryFile())
             children.append(_Child(stack, program, each, environment, out, err))
-        deadline = time.monotonic() + seconds
-        while any(child.runs for child in children) and time.monotonic() < deadline:
-            if any(child.process.returncode not in (None, 0) for child in children):
-                # What the failed one's end tells the others is heard for a moment.
-                deadline = min(deadline, time.monotonic() + _KILL_SECONDS)
-            time.sleep(_POLL_SECONDS)
-        return [child.answer(seconds) for child in children]
+        waited = _wait(children, seconds)
+        return [child.answer(waited) for child in children]
+
+
+def _wait(children: Sequence[_Child], seconds: float) -> str:
+    """Return when all have ended, or the time is over, or one has failed; with the words for those that still run."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        codes = [child.process.poll() for child in children]
+        if any(code not in (None, 0) for code in codes):
+            _wait_for_the_rest(children)
+            return "it was waiting for one that failed"
+        if None not in codes:
+            break
+        time.sleep(_POLL_SECONDS)
+    return f"no answer within {seconds:.0f} s"
+
+
+def _wait_for_the_rest(children: Sequence[_Child]) -> None:
+    """What the end of the failed one tells the others is heard for a moment."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while any(child.runs for child in children) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
 
 
 class _Child:
@@ -100,19 +116,19 @@ class _Child:
     def runs(self) -> bool:
         return self.process.poll() is None
 
-    def answer(self, seconds: float) -> Answer:
+    def answer(self, waited: str) -> Answer:
         was_running = self.runs
         self._end()
         messages = tuple(_messages(self._read(self._out)))
-        return Answer(messages, self._failure(was_running, seconds))
+        return Answer(messages, self._failure(was_running, waited))
 
-    def _failure(self, was_running: bool, seconds: float) -> str | None:
+    def _failure(self, was_running: bool, waited: str) -> str | None:
         code = self.process.returncode
         if code == 0:
             return None
         tail = self._read(self._err)[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
         if was_running:
-            end = f"no answer within {seconds:.0f} s" + (", and it cannot be killed" if code is None else "")
+            end = waited + (", and it cannot be killed" if code is None else "")
         else:
             assert code is not None
             end = how_it_ended(code)

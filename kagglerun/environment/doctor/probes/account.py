@@ -85,4 +85,4 @@ def _why(error: requests.RequestException) -> str:
         return "its name is not found: no internet, or no DNS"
     if isinstance(error, requests.Timeout):
         return f"no answer within {_SECONDS:.0f} s"
-    return type(error).__name__
+    return "the connection is refused" if "refused" in text else f"the connection fails ({type(error).__name__})"

@@ -65,7 +65,10 @@ def all_reduce_state(devices: int, backend: str, seconds: float) -> AllReduceSta
 
 def _judged(answers: list[Answer], devices: int) -> dict[str, Any]:
     # The one that ended by itself says why; those that were waiting for it only that they did.
-    failures = sorted((one.failure for one in answers if one.failure), key=lambda text: text.startswith("no answer"))
+    failures = sorted(
+        (one.failure for one in answers if one.failure),
+        key=lambda text: text.startswith(("no answer", "it was waiting")),
+    )
     if failures:
         return {"failure": failures[0]}
     exact = devices * (devices + 1) / 2

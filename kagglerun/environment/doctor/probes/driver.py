@@ -76,7 +76,7 @@ def _cards(devices: Path) -> int:
 
 def _module(version: Path) -> str | None:
     """`NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar ...`."""
-    found = re.search(r"Kernel Module\D*?\s(\d+\.\d+(?:\.\d+)?)", _text(version) or "")
+    found = re.search(r"Kernel Module\b.*?\s(\d+\.\d+(?:\.\d+)?)\b", _text(version) or "")
     return found.group(1) if found else None
 
 
