@@ -26,6 +26,7 @@
       JobError
       SyncError                            a target of `kagglerun sync` cannot be used, or what it holds cannot be joined
         TargetUnreachable
+        ContentDamaged
       PracticeError                        the practice server could not be started, found or changed
       NotebookError                        a notebook cannot be made, or its session cannot go on
       ImageError                           the container image cannot be built, found or started
@@ -182,6 +183,10 @@ class SyncError(KagglerunError):
 
 class TargetUnreachable(SyncError):
     """The target could not be reached, or the connection broke; trying again later may help."""
+
+
+class ContentDamaged(SyncError):
+    """Something at the target is missing or not what its name says."""
 
 
 class DiskFull(KagglerunError):

@@ -170,6 +170,8 @@ def _print_outcome(outcome: Outcome) -> None:
             out.print(f"  {name}: {_count(outcome.files, 'file')}, {_megabytes(outcome.size)}")
         case Result.CONFLICT:
             err.print(f"  [red]{name}: {escape(outcome.why or '')}; neither side was changed[/]")
+        case Result.DAMAGED:
+            err.print(f"  [red]{name}: {escape(outcome.why or '')}[/]")
         case Result.LEFT | Result.OTHER_IS_NEWER:
             err.print(f"  {name}: {escape(outcome.why or '')}")
         case Result.SAME:
@@ -187,6 +189,12 @@ def _conclude(outcomes: Sequence[Outcome], done: str, label: str) -> None:
     counts = _counted(carried) or "nothing new"
     size = _megabytes(sum(each.size for each in carried))
     out.print(f"{counts} {done}, {size}; {same} were up to date ({escape(label)})")
+    damaged = [each for each in outcomes if each.result is Result.DAMAGED]
+    if damaged:
+        raise SyncError(
+            f"{_count(len(damaged), 'item')} of {label} damaged there: {damaged[0].item}",
+            hint=f"where it still is: kagglerun sync push {label} --verify",
+        )
     conflicts = [each for each in outcomes if each.result is Result.CONFLICT and each.item.kind is not Kind.COMPETITION]
     if conflicts:
         first = conflicts[0].item

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from kagglerun.errors import SyncError, TargetUnreachable
+from kagglerun.errors import ContentDamaged, SyncError, TargetUnreachable
 
 _T = TypeVar("_T")
 
@@ -63,7 +63,7 @@ class ObjectStore:
         try:
             return bytes(self._asked(lambda: self._files.cat_file(f"{self._path}/{name}")))
         except FileNotFoundError as error:
-            raise SyncError(f"{self.label}/{name} is not there") from error
+            raise ContentDamaged(f"{self.label}/{name} is not there") from error
 
     def write(self, name: str, content: bytes) -> None:
         """See `Store`. A request that is broken off leaves nothing."""

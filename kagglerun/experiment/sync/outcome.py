@@ -17,6 +17,7 @@ class Result(Enum):
     OTHER_IS_NEWER = "the other side is newer"
     LEFT = "left for another time"
     CONFLICT = "differs at both places"
+    DAMAGED = "damaged at the target"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from kagglerun.errors import SyncError
+from kagglerun.errors import ContentDamaged
 from kagglerun.experiment.sync.snapshot import PART_BYTES, FileEntry, read_part
 from kagglerun.experiment.sync.store import Store
 from kagglerun.files import disk_full_named, sync
@@ -102,7 +102,7 @@ def read_file(store: Store, entry: FileEntry) -> bytes:
     """The content of a file at a target, checked.
 
     Raises:
-        SyncError: a part is missing or damaged.
+        ContentDamaged: a part is missing or damaged.
     """
     return b"".join(_read(store, Part(entry, index)) for index in range(len(entry.parts)))
 
@@ -114,7 +114,7 @@ def fetch_file(store: Store, entry: FileEntry, path: Path) -> int:
         The bytes that were fetched.
 
     Raises:
-        SyncError: a part is missing or damaged.
+        ContentDamaged: a part is missing or damaged.
         DiskFull: there is no room.
     """
     fetched = 0
@@ -150,7 +150,7 @@ def fetch_files(store: Store, files: Mapping[Path, FileEntry]) -> int:
 def _read(store: Store, part: Part) -> bytes:
     content = store.read(part.name)
     if not _is(part.digest, content):
-        raise SyncError(
+        raise ContentDamaged(
             f"{part.entry.path} is damaged at {store.label} ({part.name})",
             hint=f"push it again from a machine that has it: kagglerun sync push {store.label} --verify",
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kagglerun.errors import ConfigError, SyncError
+from kagglerun.errors import ConfigError, ContentDamaged, SyncError
 from kagglerun.experiment.runs import list_runs
 from kagglerun.experiment.sync.after_pull import settle
 from kagglerun.experiment.sync.compare import Sort, compare, joined_lines, sort_of
@@ -66,7 +66,7 @@ def pull(
 
     Raises:
         TargetUnreachable: the connection broke; what is here is whole, and the next pull goes on.
-        SyncError: there is nothing at the target, or it is damaged.
+        SyncError: there is nothing at the target, or it refuses.
     """
     options = options or PullOptions()
     with one_at_a_time(workspace):
@@ -135,6 +135,8 @@ class _Puller:
                 continue
             except InWork as error:
                 return Outcome(item, Result.LEFT, why=str(error))
+            except ContentDamaged as error:
+                return Outcome(item, Result.DAMAGED, why=error.message)
         return Outcome(item, Result.LEFT, why="it keeps changing at the moment")
 
     def _pull(self, item: Item, folder: Path, known: Version) -> Outcome:
@@ -186,7 +188,7 @@ class _Puller:
         fetch_files(self._store, {staging.files / entry.path: entry for entry in plan.take})
         for entry in plan.take:
             if read_entry(staging.files / entry.path, entry.path) != entry:
-                raise SyncError(f"{entry.path} of {item} is not what {self._store.label} says", hint="pull again")
+                raise ContentDamaged(f"{entry.path} is not what {self._store.label} says of it")
         for entry in plan.join:
             ours = (folder / entry.path).read_bytes()
             write_bytes(staging.files / entry.path, joined_lines(ours, read_file(self._store, entry)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kagglerun.errors import ContentDamaged
 from kagglerun.experiment.sync.compare import compare
 from kagglerun.experiment.sync.items import Item, Kind, has_ended
 from kagglerun.experiment.sync.memory import Memory, one_at_a_time, recalled
@@ -63,7 +64,7 @@ def push(
 
     Raises:
         TargetUnreachable: the connection broke; what is there is whole, and the next push goes on.
-        SyncError: the target refuses, or is damaged.
+        SyncError: the target refuses.
     """
     options = options or PushOptions()
     with one_at_a_time(workspace):
@@ -99,6 +100,8 @@ class _Pusher:
                 return self._push(take(item, folder), known, there)
             except ChangedUnderWay:
                 continue
+            except ContentDamaged as error:
+                return Outcome(item, Result.DAMAGED, why=error.message)
         return Outcome(item, Result.LEFT, why="it keeps changing at the moment")
 
     def _push(self, here: Snapshot, known: Version | None, there: Sequence[Version]) -> Outcome:
@@ -106,7 +109,7 @@ class _Pusher:
         if not here.files or (item.kind is Kind.RUN and not has_ended(RunPaths(here.folder))):
             return Outcome(item, Result.LEFT, why="it is in work again")
         self._memory.note_read(item, here.signature, here.digest)
-        if known is None or self._options.replace:
+        if known is None or self._options.replace or (self._options.verify and not self._is_readable(item, known)):
             return self._send(here, here.files, there)
         if are_two(there):
             return Outcome(item, Result.CONFLICT, why="two machines pushed it at the same time")
@@ -118,6 +121,13 @@ class _Pusher:
         if last == here.digest:
             return Outcome(item, Result.OTHER_IS_NEWER, why="the target has a newer state of it")
         return self._join(here, known, there)
+
+    def _is_readable(self, item: Item, known: Version) -> bool:
+        try:
+            read_version(self._store, item, known)
+        except ContentDamaged:
+            return False
+        return True
 
     def _same(self, item: Item, known: Version) -> Outcome:
         self._memory.note_same(item, known.digest)
@@ -149,6 +159,8 @@ class _Pusher:
             return done
         self._parts.write(here.folder, missing)
         if known is not None and known.digest == digest_of(files) and not are_two(there):
+            if self._options.verify:
+                write_version(self._store, item, known, files)
             return done if missing else self._same(item, known)
         if item.kind is Kind.RUN and not has_ended(RunPaths(here.folder)):
             raise ChangedUnderWay(str(item))
@@ -175,6 +187,7 @@ class _Pusher:
 
 
 def differ(paths: Sequence[str]) -> str:
-    """Names of files that differ, in a few words."""
+    """Names of files that differ, in a few words; those of the whole before those of its folds."""
+    paths = sorted(paths, key=lambda path: (path.count("/"), path))
     more = f" and {len(paths) - 3} more files" if len(paths) > 3 else ""
     return f"{', '.join(paths[:3])}{more} differ{'s' if len(paths) == 1 else ''}"

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
-from kagglerun.errors import SyncError, TargetUnreachable
+from kagglerun.errors import ContentDamaged, SyncError, TargetUnreachable
 from kagglerun.experiment.sync.sftp import Attributes, Sftp, SftpError, SftpLost
 
 _T = TypeVar("_T")
@@ -66,7 +66,7 @@ class SshStore:
         try:
             return self._asked(lambda sftp: sftp.read(self._path(name)), name)
         except FileNotFoundError as error:
-            raise SyncError(f"{self.label}/{name} is not there") from error
+            raise ContentDamaged(f"{self.label}/{name} is not there") from error
 
     def write(self, name: str, content: bytes) -> None:
         """See `Store`."""

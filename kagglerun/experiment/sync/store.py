@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-from kagglerun.errors import SyncError
+from kagglerun.errors import ContentDamaged, SyncError
 from kagglerun.files import write_bytes
 
 
@@ -36,7 +36,8 @@ class Store(Protocol):
         """A content.
 
         Raises:
-            SyncError: it is not there or cannot be read.
+            ContentDamaged: it is not there.
+            SyncError: it cannot be read.
         """
 
     def write(self, name: str, content: bytes) -> None:
@@ -101,6 +102,8 @@ class FolderStore:
         """See `Store`."""
         try:
             return (self._folder / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ContentDamaged(f"{self.label}/{name} is not there") from error
         except OSError as error:
             raise self._failed(name, error) from error
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kagglerun import __version__
-from kagglerun.errors import SyncError
+from kagglerun.errors import ContentDamaged, SyncError
 from kagglerun.experiment.sync.items import Item, Kind, belongs, item_of
 from kagglerun.experiment.sync.snapshot import PART_BYTES, FileEntry, digest_of
 from kagglerun.experiment.sync.store import Store
@@ -89,7 +89,8 @@ def read_version(store: Store, item: Item, version: Version) -> tuple[FileEntry,
     """The files of a version, checked: nothing in it can lead out of the item's folder.
 
     Raises:
-        SyncError: it cannot be read, or is not what its name says.
+        ContentDamaged: it is missing, or not what its name says.
+        SyncError: it cannot be read.
     """
     name = f"{item.prefix}/{version.file_name}"
     try:
@@ -164,8 +165,8 @@ def _entry(kind: Kind, values: Mapping[str, Any]) -> FileEntry:
     return entry
 
 
-def _damaged(store: Store, name: str, error: object) -> SyncError:
-    return SyncError(
+def _damaged(store: Store, name: str, error: object) -> ContentDamaged:
+    return ContentDamaged(
         f"{store.label}/{name} is damaged: {error}",
-        hint="push it again from a machine that has it, with --verify; or remove that file",
+        hint=f"push it again from a machine that has it: kagglerun sync push {store.label} --verify",
     )
