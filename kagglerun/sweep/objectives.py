@@ -32,8 +32,12 @@ def pareto_front(trials: Sequence[Trial], objectives: Sequence[str], greater_is_
         for trial in trials
         if trial.value is not None
     ]
-    front = [trial for cost, trial in costs if not any(_beats(other, cost) for other, _ in costs)]
-    return sorted(front, key=lambda trial: (-_signed(trial, greater_is_better), trial.number))
+    front: list[tuple[tuple[float, ...], Trial]] = []
+    for cost, trial in sorted(costs, key=lambda item: item[0]):
+        # Who beats it comes before it in this order, and is on the front or beaten by one that is.
+        if not any(_beats(other, cost) for other, _ in front):
+            front.append((cost, trial))
+    return sorted((trial for _, trial in front), key=lambda trial: (-_signed(trial, greater_is_better), trial.number))
 
 
 def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -237,3 +237,23 @@ def client(workspace: Workspace) -> Any:
 def parent_in_mlflow(workspace: Workspace, spec: StudySpec) -> Any:
     (run,) = client(workspace).search_runs(["1"], f"tags.`kagglerun.key` = '{spec.slug}/{spec.name}'")
     return run
+
+
+def test_two_objectives_have_a_picture_of_their_own(workspace: Workspace) -> None:
+    config = toy_config(20, objectives=["score", "seconds_per_fold"])
+    paths, spec = prepare_study(workspace, config, objective=TOY)
+    trials = [
+        replace(trial, seconds=(trial.number % 7 + 1) * 3.0) if trial.value is not None else trial for trial in made()
+    ]
+    figures = study_figures(spec, trials)
+    by_number = {trial.number: trial for trial in figures.complete}
+    assert [by_number[number].seconds_per_fold for number in figures.front] == sorted(
+        (by_number[number].seconds_per_fold or 0.0 for number in figures.front), reverse=True
+    )
+    assert figures.front[0] == figures.best
+    files = draw_study(paths, spec, trials)
+    assert "trade_off.png" in [file.name for file in files]
+    assert '"front":[14' in files[0].read_text("utf-8")
+    one_objective = spec.config.sweep.model_copy(update={"objectives": ("score",)})
+    alone = spec.model_copy(update={"config": spec.config.model_copy(update={"sweep": one_objective})})
+    assert study_figures(alone, trials).front == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -147,3 +148,18 @@ def test_the_estimate_for_a_pruned_trial_knows_that_some_folds_are_harder() -> N
     assert estimated_score(pruned, None) == 0.5
     assert estimated_score(Trial(2, {}, TrialState.FAIL), reference) is None
     assert estimated_score(reference, reference) == 0.8
+
+
+def test_the_front_of_thousands_of_trials_is_that_of_comparing_each_with_each() -> None:
+    rng = random.Random(5)
+    trials = [
+        Trial(n, {}, TrialState.COMPLETE, round(rng.random(), 2), (0.5,) * 3, seconds=round(rng.random(), 2))
+        for n in range(300)
+    ]
+    values = {trial.number: objective_values(trial, BOTH) for trial in trials}
+    unbeaten = {
+        number
+        for number, (score, seconds) in values.items()
+        if not any(other != (score, seconds) and other[0] >= score and other[1] <= seconds for other in values.values())
+    }
+    assert {trial.number for trial in pareto_front(trials, BOTH, True)} == unbeaten

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kagglerun.config.search import Choice, Parameter
+from kagglerun.sweep.objectives import objective_values, pareto_front
 from kagglerun.sweep.review.importances import parameter_importances
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.trials import Trial, TrialState, best_trial
@@ -62,6 +63,7 @@ class Shown:
         values: for each axis the value, of a choice its index; None where the parameter does not count.
         params: the values for people, in the order of the axes; "" where the parameter does not count.
         seconds: time its folds took.
+        seconds_per_fold: the same for each of them; None unless complete.
         span: when it began and ended, in seconds after the study's beginning; None where that is not known.
         lane: the row of the timeline; no two trials of a row overlap.
         remark: why it was stopped or failed.
@@ -75,6 +77,7 @@ class Shown:
     values: tuple[float | None, ...]
     params: tuple[str, ...]
     seconds: float | None
+    seconds_per_fold: float | None
     span: Span | None
     lane: int
     remark: str
@@ -94,6 +97,7 @@ class StudyFigures:
         best: number of the best trial.
         best_so_far: (number, score) wherever the best changed.
         importances: (key, share) of each parameter that has one, the greatest first; shares sum to 1.
+        front: with several objectives the trials that none beats in all of them, best score first; else empty.
     """
 
     name: str
@@ -105,6 +109,7 @@ class StudyFigures:
     best: int | None
     best_so_far: tuple[tuple[int, float], ...]
     importances: tuple[tuple[str, float], ...]
+    front: tuple[int, ...] = ()
 
     @property
     def complete(self) -> list[Shown]:
@@ -147,7 +152,13 @@ def study_figures(spec: StudySpec, trials: Sequence[Trial]) -> StudyFigures:
         best=best.number if best else None,
         best_so_far=_best_so_far(trials, spec.greater_is_better),
         importances=tuple(parameter_importances(spec, trials).items()),
+        front=tuple(trial.number for trial in _front(spec, trials)),
     )
+
+
+def _front(spec: StudySpec, trials: Sequence[Trial]) -> list[Trial]:
+    objectives = spec.config.sweep.objectives
+    return pareto_front(trials, objectives, spec.greater_is_better) if len(objectives) > 1 else []
 
 
 def robust_range(values: Sequence[float]) -> Span:
@@ -226,6 +237,7 @@ def _shown(parameters: Sequence[Parameter], trial: Trial, spans: Mapping[int, Sp
         values=tuple(_position(parameter, trial.params) for parameter in parameters),
         params=tuple(_text(trial.params.get(parameter.key, "")) for parameter in parameters),
         seconds=trial.seconds,
+        seconds_per_fold=None if trial.value is None else objective_values(trial, ("seconds_per_fold",))[0],
         span=spans.get(trial.number),
         lane=lanes.get(trial.number, 0),
         remark=trial.stopped or failure,

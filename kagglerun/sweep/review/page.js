@@ -133,6 +133,19 @@ function drawHistory() {
   });
 }
 
+function drawTradeOff() {
+  const part = section("trade-off", "Score against time", `On the line: the ${study.front.length} trials that no other one beats in both.`);
+  const front = study.front.map(number => study.trials[number]).sort((one, other) => one.seconds_per_fold - other.seconds_per_fold);
+  const high = Math.max(...complete.map(trial => trial.seconds_per_fold)) || 1;
+  new Plot(part, 300, [10, 12, 38, 62], plot => {
+    const x = plot.scale(0, high, plot.left + 6, plot.right - 6), y = plot.scale(...study.range, plot.bottom, plot.top);
+    plot.frame(numbered(ticksOf(0, high, 10)), ticksOf(...study.range, 6), x, y, "seconds a fold");
+    const steps = front.flatMap((trial, place) => [...(place ? [[x(trial.seconds_per_fold), y(front[place - 1].value)]] : []), [x(trial.seconds_per_fold), y(trial.value)]]);
+    plot.line([...steps, [plot.right, steps.at(-1)[1]]], COLOURS.PRUNED, 1.6);
+    for (const trial of bestLast(complete)) plot.dot(x(trial.seconds_per_fold), y(trial.value), trial, study.front.includes(trial.number) ? small() + 1.5 : small(), 0.6);
+  });
+}
+
 function drawImportances() {
   const part = section("importances", "Importance of the parameters", `Share in what separates the top trials from all ${complete.length} complete ones (PED-ANOVA).`);
   const rows = study.importances;
@@ -273,6 +286,7 @@ for (const [state, word] of Object.entries(WORDS)) {
 }
 const item = element(key, "span"); element(item, "i").style.background = BEST; item.append("best");
 if (complete.length) drawHistory();
+if (study.front.length) drawTradeOff();
 if (study.importances.length) drawImportances();
 if (complete.length > 1 && study.axes.length) { drawParallel(); drawSlices(); }
 if (study.means_range) drawPruning();

@@ -34,10 +34,12 @@ _BEST, _GREY = "#2a9d55", "#8a8f98"
 _DOTS_PER_INCH = 110
 _MOST_AXES = 12
 _TOP_SHARE = 0.1
+_MOST_NAMED = 20
 
 
 def draw_pictures(figures: StudyFigures, folder: Path) -> list[Path]:
-    """Draw what there is something to draw of: history, importances, parallel coordinates, slices, pruning, timeline.
+    """Draw what there is something to draw of: history, importances, parallel coordinates, slices, pruning, timeline;
+    with two objectives the score against the time.
 
     Args:
         figures: the study.
@@ -49,6 +51,8 @@ def draw_pictures(figures: StudyFigures, folder: Path) -> list[Path]:
     drawn: list[Path] = []
     if figures.complete:
         drawn.append(_save(_history(figures), folder / "history.png"))
+    if figures.front:
+        drawn.append(_save(_trade_off(figures), folder / "trade_off.png"))
     if figures.importances:
         drawn.append(_save(_importances(figures), folder / "importances.png"))
     if len(figures.complete) > 1 and figures.axes:
@@ -87,7 +91,12 @@ def _history(figures: StudyFigures) -> Figure:
 
 
 def _points(
-    axis: Any, points: Sequence[tuple[int, float | None]], low: float, high: float, state: str, label: str | None = None
+    axis: Any,
+    points: Sequence[tuple[float, float | None]],
+    low: float,
+    high: float,
+    state: str,
+    label: str | None = None,
 ) -> None:
     """Dots; those beyond the range are triangles at its edge."""
     numbers = np.array([number for number, _ in points])
@@ -100,6 +109,33 @@ def _points(
             axis.scatter(
                 numbers[beyond], np.full(beyond.sum(), edge), s=26, color=colour, marker=marker, clip_on=False, lw=0
             )
+
+
+def _trade_off(figures: StudyFigures) -> Figure:
+    """Score over seconds a fold; a step line through the trials that no other one beats in both."""
+    figure = _figure(8.0, 4.2)
+    axis = figure.subplots()
+    low, high = robust_range([trial.value for trial in figures.complete if trial.value is not None])
+    points = [(trial.seconds_per_fold or 0.0, trial.value) for trial in figures.complete]
+    _points(axis, points, low, high, "COMPLETE")
+    front = sorted(
+        (figures.trials[number] for number in figures.front), key=lambda trial: trial.seconds_per_fold or 0.0
+    )
+    seconds = [trial.seconds_per_fold or 0.0 for trial in front]
+    scores = [trial.value or 0.0 for trial in front]
+    axis.step(seconds, scores, where="post", color=COLOURS["PRUNED"], marker="o", ms=5, label="not beaten in both")
+    for trial, at, score in zip(front, seconds, scores, strict=True):
+        if low <= score <= high and len(front) <= _MOST_NAMED:
+            # Up and to the left of the front there is nothing.
+            axis.annotate(str(trial.number), (at, score), (-4, 4), textcoords="offset points", ha="right", fontsize=8)
+    axis.set_ylim(low, high)
+    axis.set_xlim(0, max(at for at, _ in points) * 1.05 or 1.0)
+    axis.set_xlabel("seconds a fold (fewer is better)")
+    axis.set_ylabel(_score_label(figures))
+    axis.set_title(f"{len(front)} of {len(points)} complete trials are not beaten in both")
+    _style(axis)
+    axis.legend(frameon=False, fontsize=8, loc="best")
+    return figure
 
 
 def _importances(figures: StudyFigures) -> Figure:
