@@ -115,7 +115,7 @@ def _open(scheme: str) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme == "s3":
         limits = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
-        options["config_kwargs"] = {**limits, "retries": {"max_attempts": 4, "mode": "standard"}}
+        options["config_kwargs"] = {**limits, "retries": {"max_attempts": 2, "mode": "standard"}}
     try:
         return fsspec.filesystem(scheme, **options)
     except ImportError as error:

@@ -98,12 +98,20 @@ class Sftp:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, start_new_session=True
             )
         except OSError as error:
+            self._said.close()
             raise SftpLost(f"{command[0]} cannot be started: {error.strerror}") from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._to: IO[bytes] = self._process.stdin
         self._from: IO[bytes] = self._process.stdout
         self._next = 0
+        try:
+            self._greet()
+        except SftpLost:
+            self.close()
+            raise
+
+    def _greet(self) -> None:
         self._send(Packet.INIT, struct.pack(">I", _VERSION))
         kind, _ = self._receive()
         if kind != Packet.VERSION:
