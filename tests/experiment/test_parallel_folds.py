@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 
 import psutil
@@ -153,6 +154,16 @@ def test_memory_that_runs_out_again_and_again_ends_with_the_error() -> None:
 
     with pytest.raises(OutOfMemory):
         _until_it_fits(never, lambda: [0])
+
+
+def test_several_slices_of_a_gpu_cannot_train_one_fold(
+    workspace: Workspace, competition: CompetitionPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = Gpu("GPU-cut", slices=[Gpu("MIG-1", free=20, total=20), Gpu("MIG-2", free=20, total=20)])
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(cut))
+    with pytest.raises(ConfigError, match=r"training\.gpus is 2, but GPUs here are cut into slices \(MIG\)") as refused:
+        make_config(workspace, gpus=2, device="auto")
+    assert "sweep.workers=auto" in str(refused.value.hint)
 
 
 def test_more_gpus_than_there_are_and_models_that_cannot_share_are_refused(

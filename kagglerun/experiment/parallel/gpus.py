@@ -9,6 +9,7 @@ import torch
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError
 from kagglerun.jobs.child import visible_devices
+from kagglerun.nvml import NoGpus, Nvml
 
 _FOLDS_ON_A_CPU = 2
 _PROCESSES_ON_A_CPU = 4
@@ -20,6 +21,15 @@ def fold_processes_for(config: Config) -> int:
     if config.training.device != "cpu" and torch.cuda.is_available():
         return len(visible_devices())
     return max(_FOLDS_ON_A_CPU, (os.cpu_count() or 1) // (config.training.cpu_threads or 1))
+
+
+def _has_slices() -> bool:
+    """Whether any GPU of this machine is cut into slices."""
+    try:
+        with Nvml.open() as nvml:
+            return any(gpu.is_slice for gpu in nvml.gpus())
+    except NoGpus:
+        return False
 
 
 def require_gpus(config: Config) -> None:
@@ -47,7 +57,15 @@ def require_gpus(config: Config) -> None:
             "make sense",
             hint=f"training.gpus={most}, or fewer",
         )
-    found = torch.cuda.device_count() if training.device != "cpu" else wanted
+    if training.device == "cpu":
+        return
+    found = torch.cuda.device_count()
+    if found < wanted and _has_slices():
+        raise ConfigError(
+            f"training.gpus is {wanted}, but GPUs here are cut into slices (MIG), and a process sees one slice alone: "
+            "several cannot train one fold together",
+            hint="training.gpus=1; trials side by side, one a slice: sweep.workers=auto; folds: --folds-parallel",
+        )
     if found < wanted:
         raise ConfigError(
             f"training.gpus is {wanted}, but this machine shows {found} GPU{'s' * (found != 1)}",
