@@ -18,6 +18,7 @@ from kagglerun.experiment.parallel.parallel_folds import _until_it_fits
 from kagglerun.experiment.prepare import prepare, resolve_config
 from kagglerun.experiment.run import run_experiment
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
+from tests.fake_nvml import Gpu, fake_nvml
 
 
 @pytest.fixture(autouse=True)
