@@ -23,7 +23,7 @@ from kagglerun.sweep.lock import study_lock
 from kagglerun.sweep.mirror import StudyMirror
 from kagglerun.sweep.objective import load_objective
 from kagglerun.sweep.race_work import RaceWork
-from kagglerun.sweep.review import StudyReview
+from kagglerun.sweep.review import StudyReview, bring_mlflow_up
 from kagglerun.sweep.room import StoppedWaiting
 from kagglerun.sweep.study import read_spec
 from kagglerun.sweep.trial_work import TrialWork
@@ -62,17 +62,21 @@ def run_study(workspace: Workspace, paths: StudyPaths, reporter: Reporter, *, jo
         JobError: another coordinator works on it, or workers cannot start.
         TrainingError: too many trials in a row failed.
     """
-    with study_lock(paths, job_id) as lock, contextlib.ExitStack() as stack:
+    with study_lock(paths, job_id) as lock:
         spec = read_spec(paths)
-        log = None if job_id else stack.enter_context(paths.workers_log.open("ab"))
-        workers = make_workers(workspace, paths, spec, lock, log, reporter.say)
-        stack.callback(workers.close)
         tracked = load_objective(spec.objective).is_tracked
-        review = stack.enter_context(StudyReview(workspace, paths, spec, reporter.say, tracked))
-        mirror = stack.enter_context(StudyMirror(workspace, paths, spec, reporter.say))
-        budget = Budget(paths, spec.config.sweep, gpus_of_a_trial(spec.config))
-        end = Coordinator(Attempt(workspace, paths, spec, reporter, review.parent, budget), workers, mirror).run()
-        review.conclude("KILLED" if end is End.STOPPED else "FINISHED")
+        with contextlib.ExitStack() as stack:
+            log = None if job_id else stack.enter_context(paths.workers_log.open("ab"))
+            workers = make_workers(workspace, paths, spec, lock, log, reporter.say)
+            stack.callback(workers.close)
+            review = stack.enter_context(StudyReview(workspace, paths, spec, reporter.say, tracked))
+            mirror = stack.enter_context(StudyMirror(workspace, paths, spec, reporter.say))
+            budget = Budget(paths, spec.config.sweep, gpus_of_a_trial(spec.config))
+            attempt = Attempt(workspace, paths, spec, reporter, review.parent, budget)
+            end = Coordinator(attempt, workers, mirror).run()
+            review.conclude("KILLED" if end is End.STOPPED else "FINISHED")
+        if tracked:
+            bring_mlflow_up(workspace, spec, reporter)
         return end
 
 

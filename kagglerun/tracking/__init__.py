@@ -8,7 +8,8 @@ This package alone imports mlflow, and only mlflow_store.py in it.
 """
 
 from kagglerun.tracking.mlflow_store import NO_MLFLOW, prepare_database, tracking_uri, without_password
-from kagglerun.tracking.sync import SyncReport, all_tracked, behind, sync, was_killed
+from kagglerun.tracking.replay import study_paths
+from kagglerun.tracking.sync import SyncReport, all_tracked, behind, catch_up, sync, was_killed
 from kagglerun.tracking.tracker import (
     NullTracker,
     Tracker,
@@ -32,6 +33,7 @@ __all__ = [
     "add_values",
     "all_tracked",
     "behind",
+    "catch_up",
     "close_parent",
     "flatten",
     "let_ends_linger",
@@ -39,6 +41,7 @@ __all__ = [
     "open_tracker",
     "prepare_database",
     "serve_ui",
+    "study_paths",
     "sync",
     "tracking_uri",
     "wait_for_ends",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kagglerun.errors import TrackingError
@@ -70,6 +70,30 @@ def sync(workspace: Workspace, runs: Iterable[RunPaths]) -> list[SyncReport]:
     if store.switched_off:
         raise TrackingError("MLflow is switched off, so there is nothing to sync", hint="unset KAGGLERUN_MLFLOW_URI")
     return [_sync_one(workspace, run, store) for run in runs]
+
+
+def catch_up(workspace: Workspace, runs: Iterable[RunPaths], should_stop: Callable[[], bool]) -> int:
+    """Write to MLflow what it has missed of runs that nobody writes any more; ends at its first refusal.
+
+    Args:
+        workspace: the workspace.
+        runs: those that may be behind.
+        should_stop: asked before each run.
+
+    Returns:
+        The number of runs that MLflow still has not, or not all of.
+
+    Raises:
+        ConfigError: the workspace's settings cannot be read.
+    """
+    store = Store(workspace)
+    if store.switched_off:
+        return 0
+    missing = [run for run in runs if run.journal.is_file() and Replay(workspace, run, store).is_behind()]
+    for done, run in enumerate(missing):
+        if should_stop() or _sync_one(workspace, run, store).problem is not None:
+            return len(missing) - done
+    return 0
 
 
 def _sync_one(workspace: Workspace, run: RunPaths, store: Store) -> SyncReport:

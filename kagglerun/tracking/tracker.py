@@ -97,8 +97,7 @@ class JournalTracker:
         """End the run and wait a little for MLflow to catch up."""
         self._write(End(state, error))
         if self._pusher is not None and _ends_linger:
-            self._pusher.finish_later()
-            _lingering[:] = [pusher for pusher in [*_lingering, self._pusher] if pusher.is_alive()]
+            _linger(self._pusher)
         elif self._pusher is not None:
             self._pusher.finish(self._flush_seconds)
         self._journal.release()
@@ -135,6 +134,7 @@ class _Pusher(threading.Thread):
         super().__init__(name=f"tracking {replay.run.run_id}", daemon=True)
         self._replay = replay
         self._finishing = threading.Event()
+        self._leaves = False
         self._told = False
 
     def run(self) -> None:
@@ -142,7 +142,13 @@ class _Pusher(threading.Thread):
         pause = _BATCH_SECONDS
         while not self._finishing.wait(pause):
             pause = _BATCH_SECONDS if self._push() else min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        self._push()
+        if not self._leaves:
+            self._push()
+
+    def leave(self) -> None:
+        """Push no more: what is left is for `catch_up`."""
+        self._leaves = True
+        self._finishing.set()
 
     def finish_later(self) -> None:
         """Push what is left, once, without being waited for."""
@@ -250,14 +256,26 @@ def close_parent(
     tracker.end(state)
 
 
+_MOST_LINGERING = 8
 _ends_linger = False
 _lingering: list[_Pusher] = []
+
+
+def _linger(pusher: _Pusher) -> None:
+    """Have the rest pushed without waiting for it; not where a slow MLflow has many such threads at work already."""
+    _lingering[:] = [other for other in _lingering if other.is_alive()]
+    if len(_lingering) < _MOST_LINGERING:
+        pusher.finish_later()
+        _lingering.append(pusher)
+    else:
+        pusher.leave()
 
 
 def let_ends_linger() -> None:
     """From now on, runs of this process that end do not wait for MLflow; see `wait_for_ends`.
 
-    For processes that execute one run after another: MLflow catches up while the next one trains.
+    For processes that execute one run after another: MLflow catches up while the next one trains. What a slow MLflow
+    misses that way is brought by `catch_up`.
     """
     global _ends_linger
     _ends_linger = True

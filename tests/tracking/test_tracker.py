@@ -10,12 +10,14 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kagglerun import tracking
+from kagglerun.tracking import tracker as tracker_module
 from kagglerun.tracking.journal import Journal, Values
 from kagglerun.workspace import RunPaths, Workspace
 
@@ -116,6 +118,28 @@ def test_a_locked_database_does_not_hold_up_the_run(
     (report,) = tracking.sync(tracked, [run])
     assert report.problem is None
     assert len(mlflow.history(mlflow.only().info.run_id, "loss")) == 50
+
+
+def test_a_slow_database_does_not_pile_up_threads_and_what_it_missed_is_brought_at_the_end(
+    tracked: Workspace, mlflow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker_module, "_ends_linger", True)
+    monkeypatch.setattr(tracker_module, "_lingering", [])
+    runs = [tracked.run("digits", f"trial-{number:02}") for number in range(20)]
+    with sqlite3.connect(tracked.mlflow_db) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for run in runs:
+            run.folder.mkdir(parents=True)
+            tracker = _open(tracked, run)
+            tracker.log({"oof_score": 0.5}, 0)
+            tracker.end("FINISHED")
+        at_work = [thread for thread in threading.enumerate() if thread.name.startswith("tracking trial-")]
+        assert 0 < len(at_work) < 12
+    assert tracking.wait_for_ends(60)
+    assert tracking.catch_up(tracked, runs, lambda: True) > 0
+    assert tracking.catch_up(tracked, runs, lambda: False) == 0
+    assert sorted(found.info.run_name for found in mlflow.runs()) == [run.run_id for run in runs]
+    assert {found.info.status for found in mlflow.runs()} == {"FINISHED"}
 
 
 def test_a_server_that_is_down_does_not_hold_up_the_run(

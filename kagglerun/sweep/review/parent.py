@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from kagglerun.jobs.run import Reporter
 from kagglerun.sweep.review.figures import study_figures
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.summary import summarise
@@ -90,6 +91,26 @@ class StudyReview:
         except Exception as error:
             self._say(f"the study's pictures could not be made: {type(error).__name__}: {error}")
             return []
+
+
+def bring_mlflow_up(workspace: Workspace, spec: StudySpec, reporter: Reporter) -> None:
+    """Write what a slow MLflow has missed of a study's runs, once no worker does; it never fails a sweep.
+
+    An MLflow that does not answer is not waited for: `kagglerun track sync --all` brings the rest.
+    """
+    from kagglerun.errors import KagglerunError
+    from kagglerun.tracking import catch_up, study_paths
+
+    key = f"{spec.slug}/{spec.name}"
+    prefix = f"{spec.name}-"
+    runs = [run for run in workspace.all_runs(spec.slug) if run.run_id.startswith(prefix)]
+    try:
+        left = catch_up(workspace, [study_paths(workspace, key), *runs], lambda: reporter.stop_requested)
+    except (KagglerunError, OSError) as problem:
+        reporter.say(f"MLflow is behind: {problem}\n  later: kagglerun track sync --all")
+        return
+    if left:
+        reporter.say(f"MLflow is behind by {left} runs; later: kagglerun track sync --all")
 
 
 def draw_study(paths: StudyPaths, spec: StudySpec, trials: Sequence[Trial], quick: bool = False) -> list[Path]:
