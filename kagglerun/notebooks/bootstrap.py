@@ -28,8 +28,7 @@ def install(payload: str, folder: str, packages: str) -> None:
     """
     if sys.version_info < (3, 11):  # noqa: UP036
         raise SystemExit(f"this Python is {sys.version.split()[0]}; kagglerun needs 3.11 or newer")
-    with zipfile.ZipFile(BytesIO(lzma.decompress(base64.b85decode("".join(payload.split()))))) as carried:
-        carried.extractall(folder)
+    unpack(payload, folder)
     wheel = next(Path(folder).glob("*.whl"))
     with zipfile.ZipFile(wheel) as content:
         locked = chosen(content.read(LOCK).decode(), packages)
@@ -41,6 +40,12 @@ def install(payload: str, folder: str, packages: str) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "kagglerun"]:
         del sys.modules[name]  # another notebook's, in the same kernel
     importlib.invalidate_caches()
+
+
+def unpack(payload: str, folder: str) -> None:
+    """Write the files of the payload into a folder; see `install`."""
+    with zipfile.ZipFile(BytesIO(lzma.decompress(base64.b85decode("".join(payload.split()))))) as carried:
+        carried.extractall(folder)
 
 
 def chosen(lock: str, packages: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import nbformat
 
-from kagglerun.errors import NotebookError
+from kagglerun.errors import ConfigError
 from kagglerun.files import read_json, write_json, write_text
 from kagglerun.notebooks import bootstrap
 from kagglerun.notebooks.package import carried_wheel, runtime_lock, stored_zip
@@ -207,11 +207,11 @@ def check_gpu(platform: str, gpu: str | None) -> None:
     """Refuse a GPU that the platform does not have.
 
     Raises:
-        NotebookError: it does not; the message lists those that it has.
+        ConfigError: it does not; the message lists those that it has.
     """
     if gpu is not None and gpu not in GPUS[platform]:
         known = ", ".join((*GPUS[platform], "none"))
-        raise NotebookError(f"{find_platform(platform).title} has no GPU {gpu!r}; it has {known}", hint="--gpu T4")
+        raise ConfigError(f"{find_platform(platform).title} has no GPU {gpu!r}; it has {known}", hint="--gpu T4")
 
 
 def dump(path: Path, notebook: str) -> None:
