@@ -93,7 +93,7 @@ def _workspace() -> Workspace | None:
 
     try:
         return Workspace.find()
-    except WorkspaceError:
+    except (WorkspaceError, FileNotFoundError):  # or the current folder is gone
         if os.environ.get("KAGGLERUN_WORKSPACE"):
             raise
         return None

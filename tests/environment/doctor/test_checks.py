@@ -179,7 +179,11 @@ FAULTS: dict[str, tuple[Probe, str, str, str, str]] = {
         *("warning", "loaders of a.yaml", "8 loader workers for each of 4, and 16 cores", "loader_workers=4"),
     ),
     "few open files": (limits(open_files=(1024, 1 << 20)), "warning", "ulimits", "1024 open files", "ulimit -n 65536"),
-    "few open files for good": (limits(open_files=(1024, 1024)), "warning", "ulimits", "1024", "--ulimit nofile"),
+    "few open files for good": (limits(open_files=(1024, 1024)), "warning", "ulimits", "1024", "limits.conf"),
+    "few open files for a container": (
+        limits(driver(WITHOUT_GPU, container="docker"), open_files=(1024, 1024)),
+        *("warning", "ulimits", "1024", "--ulimit nofile=65536"),
+    ),
     "few processes": (limits(processes=512), "warning", "ulimits", "512 processes", "ulimit -u"),
     "small files only": (limits(file_size=GIB), "warning", "ulimits", "1.0 GiB at most", "ulimit -f"),
     "few addresses": (limits(address_space=32 * GIB), "warning", "ulimits", "32 GiB of addresses", "ulimit -v"),
@@ -300,6 +304,8 @@ def test_gpus_that_can_add_up_are_told_so() -> None:
     well = replace(WITH_GPUS, all_reduce=AllReduceState(2, "nccl", seconds=1.5))
     told = [finding for finding in examine(well) if finding.check == "NCCL"]
     assert [finding.level for finding in told] == [Level.OK]
+    apart = replace(well, torch=replace(well.torch, peers=((0, 1),)))
+    assert any("1 pairs of GPUs speak through" in finding.found for finding in examine(apart))
 
 
 def test_a_gpu_that_is_well_is_described() -> None:

@@ -132,3 +132,25 @@ def test_databases_that_the_libraries_just_made_have_the_schema_that_is_wanted(w
     assert [state.exists for state in states] == [True, True]
     assert [state.schema for state in states] == [state.schema_wanted for state in states]
     assert not any(state.locked or state.damage or state.failure for state in states)
+
+
+@pytest.mark.long
+def test_a_postgresql_is_looked_at_without_showing_its_password(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.sweep.postgres import PASSWORD, running_server
+
+    monkeypatch.setenv("KAGGLERUN_MLFLOW_URI", "none")
+    with running_server() as server:
+        monkeypatch.setenv("KAGGLERUN_STUDIES_URL", server.address_with_password)
+        (empty,) = database_states(workspace)
+        assert (empty.failure, empty.schema, empty.locked) == (None, None, False)
+        server.execute("CREATE TABLE alembic_version (version_num text)")
+        server.execute("INSERT INTO alembic_version VALUES ('v2.6.0.a')")
+        (older,) = database_states(workspace)
+        assert (older.schema, older.is_newer) == ("v2.6.0.a", False)
+        assert PASSWORD not in repr(older)
+        monkeypatch.setenv("KAGGLERUN_STUDIES_URL", server.address.replace("@", ":wrong@"))
+        (refused,) = database_states(workspace)
+        assert "password authentication failed" in str(refused.failure)
+        assert "wrong" not in repr(refused)

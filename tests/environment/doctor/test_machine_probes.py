@@ -134,6 +134,12 @@ def test_this_machines_limits_are_read_and_configs_with_loader_workers_named(wor
     assert [disk.role for disk in state.disks] == ["workspace", "temporary files"]
 
 
+def test_a_folder_for_temporary_files_that_is_not_there_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/no/such/folder")
+    (disk,) = limit_state(None).disks
+    assert (disk.path, disk.is_writable) == ("/no/such/folder", False)
+
+
 @pytest.fixture
 def scripted() -> Iterator[ScriptedKaggle]:
     server = ScriptedKaggle()

@@ -46,12 +46,19 @@ def check_all_reduce(probe: Probe) -> Iterator[Finding]:
     library = "NCCL" if state.backend == "nccl" else state.backend
     subject = Subject(library, f"a sum over {state.devices} devices, a process each")
     if state.failure is None:
-        yield subject.ok(f"the sum over {state.devices} devices is right, after {state.seconds or 0:.1f} s")
+        yield subject.ok(
+            f"the sum over {state.devices} devices is right, after {state.seconds or 0:.1f} s{_over(probe)}"
+        )
         return
     known = explain(state.failure)
     mend = known.mend if known else "NCCL_P2P_DISABLE=1 kagglerun doctor; where that helps, export it for training too"
     why = f"{known.why}: " if known else ""
     yield subject.error(f"{why}{_last_line(state.failure)}", mend)
+
+
+def _over(probe: Probe) -> str:
+    pairs = probe.torch.peers
+    return f"; {len(pairs)} pairs of GPUs speak through the processor's memory (no peer access)" if pairs else ""
 
 
 def kernels_fit(capability: tuple[int, int], archs: tuple[str, ...]) -> bool:

@@ -92,16 +92,17 @@ def check_loaders(probe: Probe) -> Iterator[Finding]:
 def check_ulimits(probe: Probe) -> Iterator[Finding]:
     """The shell's limits leave room."""
     state, subject = probe.limits, Subject("ulimits", "limits of the shell that trainings do not reach")
-    found = list(_low_limits(subject, state))
+    found = list(_low_limits(subject, state, probe.driver.container is not None))
     yield from found
     if not found:
         yield subject.ok(f"{state.open_files[0]} open files")
 
 
-def _low_limits(subject: Subject, state: LimitState) -> Iterator[Finding]:
+def _low_limits(subject: Subject, state: LimitState, in_container: bool) -> Iterator[Finding]:
     soft, hard = state.open_files
     if soft < _FILES_ENOUGH:
-        how = f"ulimit -n {min(hard, 65536)}" if hard >= _FILES_ENOUGH else "docker run --ulimit nofile=65536 ..."
+        how = "docker run --ulimit nofile=65536 ..." if in_container else "nofile in /etc/security/limits.conf"
+        how = f"ulimit -n {min(hard, 65536)}" if hard >= _FILES_ENOUGH else how
         yield subject.warning(f"{soft} open files: loader workers share tensors by open files", how)
     if state.processes is not None and state.processes < _PROCESSES_ENOUGH:
         yield subject.warning(f"{state.processes} processes and threads", f"ulimit -u {4 * _PROCESSES_ENOUGH}")

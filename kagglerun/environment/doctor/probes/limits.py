@@ -30,7 +30,8 @@ def limit_state(workspace: Workspace | None) -> LimitState:
         workspace: whose disk and configs are looked at.
     """
     shared = shutil.disk_usage(_SHARED_MEMORY) if _SHARED_MEMORY.is_dir() else None
-    places = [("temporary files", Path(tempfile.gettempdir()))]
+    # Python takes another folder in silence where TMPDIR cannot be used.
+    places = [("temporary files", Path(os.environ.get("TMPDIR") or tempfile.gettempdir()))]
     if workspace is not None:
         places.insert(0, ("workspace", workspace.root))
     return LimitState(
@@ -60,7 +61,10 @@ def disk_state(role: str, path: Path, mounts: Path = _MOUNTS) -> DiskState:
         path: the folder.
         mounts: the kernel's list of what is mounted where.
     """
-    usage = os.statvfs(path)
+    try:
+        usage = os.statvfs(path)
+    except OSError:
+        return DiskState(role, str(path), 0, 0, is_writable=False)
     return DiskState(
         role=role,
         path=str(path),
