@@ -12,8 +12,7 @@ from rich.markup import escape
 from kagglerun.cli.console import err
 
 if TYPE_CHECKING:
-    from kagglerun.environment.image.run import Wishes
-    from kagglerun.environment.image.session import Session
+    from kagglerun.environment.image.session import Request
 
 Image = Annotated[str | None, typer.Option("--image", help="The image; by default the one `image build` makes.")]
 EngineName = Annotated[
@@ -74,7 +73,9 @@ def run(
     one of this workspace runs already, a command is run in it. Nothing in it is root, files belong to the workspace's
     owner, and secrets are passed on by environment only. For example: kagglerun image run kagglerun sweep baseline.yaml
     """
+    from kagglerun.environment.image.names import image_name
     from kagglerun.environment.image.public import Exposure, own_address
+    from kagglerun.environment.image.run import Wishes
     from kagglerun.environment.image.session import Request
     from kagglerun.errors import ConfigError
 
@@ -85,10 +86,9 @@ def run(
     exposure = None
     if public:
         exposure = Exposure(tuple(sources or ()), key, certificate, address or own_address())
-    session, wishes = _session(image, engine, show)
-    wishes = replace(wishes, gpus=gpus, shm_size=shm_size, user=user, variables=tuple(env or ()))
+    wishes = Wishes(image or image_name(), None, gpus, shm_size, user, tuple(env or ()))
     request = Request(tuple(what or ["jupyter"]), wishes, tuple(port or ()), key, detach, exposure, show)
-    raise typer.Exit(session.run(request))
+    raise typer.Exit(_run(request, engine))
 
 
 def shell(
@@ -101,29 +101,29 @@ def shell(
     show: Annotated[bool, typer.Option("--print", help="Only print the command.")] = False,
 ) -> None:
     """Open a shell in this workspace's container: in the one that runs, else in a new one."""
+    from kagglerun.environment.image.names import image_name
+    from kagglerun.environment.image.run import Wishes
     from kagglerun.environment.image.session import Request
 
-    session, wishes = _session(image, engine, show)
-    wishes = replace(wishes, gpus=gpus, shm_size=shm_size, user=user, variables=tuple(env or ()))
-    raise typer.Exit(session.run(Request(("bash", "-l"), wishes, only_print=show)))
+    wishes = Wishes(image or image_name(), None, gpus, shm_size, user, tuple(env or ()))
+    raise typer.Exit(_run(Request(("bash", "-l"), wishes, only_print=show), engine))
 
 
-def _session(image: str | None, engine: str | None, only_print: bool) -> tuple[Session, Wishes]:
-    """The engine with the image in its store; to print a command, neither needs to be there.
+def _run(request: Request, engine: str | None) -> int:
+    """Run it by the engine that works here; to print a command, neither engine nor image needs to be there.
 
     Raises:
         ImageError: no engine works here, or it has no such image and cannot fetch it.
     """
-    from kagglerun.environment.image.names import image_name
-    from kagglerun.environment.image.run import Wishes
-    from kagglerun.environment.image.session import Session
+    from kagglerun.environment.image.session import Session, check_request
     from kagglerun.environment.image.store import image_in_store, likely_engine
     from kagglerun.workspace import Workspace
 
-    name = image or image_name()
-    chosen = likely_engine(engine, must_work=not only_print)
-    session = Session(Workspace.find(), chosen, _tell)
-    return session, Wishes(name, image_in_store(chosen, name, must_be_there=not only_print, tell=_tell))
+    workspace, must = Workspace.find(), not request.only_print
+    check_request(request, workspace)
+    chosen = likely_engine(engine, must_work=must)
+    digest = image_in_store(chosen, request.wishes.image, must_be_there=must, tell=_tell)
+    return Session(workspace, chosen, _tell).run(replace(request, wishes=replace(request.wishes, digest=digest)))
 
 
 def _tell(line: str) -> None:

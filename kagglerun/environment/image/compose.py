@@ -167,9 +167,10 @@ def token_of(program: str, name: str) -> str | None:
 
 def _told(container: Container, workspace: Workspace, ports: Mapping[str, int]) -> dict[str, str]:
     """The variables of compose.yaml that are no secrets."""
+    known = {name: value for name, value in container.environment.items() if name == "KAGGLERUN_IMAGE_DIGEST"}
     return {
+        **known,
         "KAGGLERUN_IMAGE": container.image,
-        "KAGGLERUN_IMAGE_DIGEST": container.environment.get("KAGGLERUN_IMAGE_DIGEST", ""),
         "KAGGLERUN_KEY": container.key,
         "KAGGLERUN_USER": f"{container.user[0]}:{container.user[1]}",
         "KAGGLERUN_SHM_SIZE": str(container.shm_bytes),

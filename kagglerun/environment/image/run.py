@@ -31,6 +31,8 @@ _PASSED = (
     *("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "TZ"),
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_GPUS = re.compile(r"all|none|[A-Za-z0-9:-]+(,[A-Za-z0-9:-]+)*")
+_USER = re.compile(r"\d{1,9}(:\d{1,9})?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _NVIDIA_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
@@ -47,6 +49,9 @@ class Wishes:
         shm_size: size of /dev/shm, e.g. `16g`; None takes half of the memory, as Linux does outside.
         user: `UID` or `UID:GID`; None takes the owner of the workspace's folder.
         variables: further variables that are passed on, by name.
+
+    Raises:
+        ConfigError: a size, user, GPU or variable cannot be meant.
     """
 
     image: str
@@ -55,6 +60,22 @@ class Wishes:
     shm_size: str | None = None
     user: str | None = None
     variables: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shm_size is not None:
+            read_size(self.shm_size)
+        if self.gpus is not None and not _GPUS.fullmatch(self.gpus):
+            raise ConfigError(
+                f"--gpus {self.gpus!r} is not a choice of GPUs", hint="--gpus all, --gpus none, --gpus 0,1"
+            )
+        if self.user is not None and not _USER.fullmatch(self.user):
+            raise ConfigError(f"--user {self.user!r} is not UID or UID:GID", hint="--user 1000:1000")
+        for name in self.variables:
+            if not _VARIABLE.fullmatch(name):
+                raise ConfigError(
+                    f"--env {name.partition('=')[0]!r}: name the variable only; everybody here would see its value",
+                    hint="export NAME=value, then --env NAME",
+                )
 
 
 def workspace_container(
@@ -72,10 +93,10 @@ def workspace_container(
         environment: this process's, for what is passed on.
 
     Raises:
-        ConfigError: a size, user, GPU or variable cannot be meant.
+        ConfigError: a variable that shall be passed on is not set.
         ImageError: the container would have to be root.
     """
-    user = _user(workspace, wishes.user)
+    user = container_user(workspace, wishes.user)
     told = {"HOME": HOME, "USER": USER, "LOGNAME": USER, "KAGGLERUN_WORKSPACE": WORKSPACE}
     if wishes.digest:
         told["KAGGLERUN_IMAGE_DIGEST"] = wishes.digest
@@ -179,22 +200,25 @@ def has_nvidia_gpu() -> bool:
 def _gpus(wanted: str | None) -> str | None:
     if wanted is None:
         return "all" if has_nvidia_gpu() else None
-    if wanted == "none":
-        return None
-    if not re.fullmatch(r"all|[A-Za-z0-9:-]+(,[A-Za-z0-9:-]+)*", wanted):
-        raise ConfigError(f"--gpus {wanted!r} is not a choice of GPUs", hint="--gpus all, --gpus none, --gpus 0,1")
-    return wanted
+    return None if wanted == "none" else wanted
 
 
-def _user(workspace: Workspace, wanted: str | None) -> tuple[int, int]:
+def container_user(workspace: Workspace, wanted: str | None) -> tuple[int, int]:
+    """User id and group id of the containers of a workspace.
+
+    Args:
+        workspace: whose owner it is, unless
+        wanted: says `UID` or `UID:GID`.
+
+    Raises:
+        ImageError: it would be root.
+    """
     if wanted is None:
         owner = workspace.root.stat()
         uid, gid = owner.st_uid, owner.st_gid
     else:
-        found = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", wanted)
-        if found is None:
-            raise ConfigError(f"--user {wanted!r} is not UID or UID:GID", hint="--user 1000:1000")
-        uid, gid = int(found[1]), int(found[2] or found[1])
+        first, _, second = wanted.partition(":")
+        uid, gid = int(first), int(second or first)
     if uid == 0:
         raise ImageError(
             f"{workspace.root} belongs to root, and nothing in the container runs as root",
@@ -234,11 +258,6 @@ def _make_folders(folders: Sequence[Path], user: tuple[int, int]) -> None:
 
 def _passed(wanted: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
     for name in wanted:
-        if not _VARIABLE.fullmatch(name):
-            raise ConfigError(
-                f"--env {name.partition('=')[0]!r}: name the variable only; everybody here would see its value",
-                hint="export NAME=value, then --env NAME",
-            )
         if name not in environment:
             raise ConfigError(f"--env {name}: the variable is not set", hint=f"export {name}=...")
     known = [name for name in (*_PASSED, TOKEN, KEYS) if environment.get(name)]

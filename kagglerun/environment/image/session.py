@@ -19,6 +19,7 @@ from kagglerun.environment.image.ports import choose_ports, read_ports
 from kagglerun.environment.image.public import Exposure, check_exposure, openings
 from kagglerun.environment.image.run import (
     Wishes,
+    container_user,
     execute,
     has_nvidia_gpu,
     running_container,
@@ -59,8 +60,41 @@ class Request:
 
     @property
     def services(self) -> list[Service]:
-        """The services that are meant; none where it is a command."""
-        return find_services(self.what) if all(word in SERVICES for word in self.what) else []
+        """The services that are meant; none where it is a command.
+
+        Raises:
+            ConfigError: options stand behind a service, where they would be taken for a command's.
+        """
+        if self.what[0] not in SERVICES:
+            return []
+        for word in self.what:
+            if word.startswith("-"):
+                raise ConfigError(
+                    f"{word} stands behind {self.what[0]}: options come first",
+                    hint=f"kagglerun image run {word} ... {self.what[0]}",
+                )
+        return find_services(self.what)
+
+
+def check_request(request: Request, workspace: Workspace) -> None:
+    """Refuse what cannot be meant, before an engine is looked for.
+
+    Raises:
+        ConfigError: something that was typed cannot be meant.
+        ImageError: the container would be root.
+        PublicRefused: it is not to be opened like this.
+    """
+    services = request.services
+    if request.ports and not services:
+        raise ConfigError("--port is for services", hint="kagglerun image run --port jupyter=8890 jupyter")
+    read_ports(request.ports, services)
+    container_user(workspace, request.wishes.user)
+    if request.exposure is None:
+        return
+    if not services:
+        hint = "kagglerun image run --public --from RANGE --key FILE ssh"
+        raise ConfigError("--public opens services, not commands", hint=hint)
+    check_exposure(request.exposure, services, os.environ)
 
 
 @dataclass(frozen=True)
@@ -80,19 +114,17 @@ class Session:
     def run(self, request: Request) -> int:
         """Run it to its end, or until it is detached.
 
+        Args:
+            request: checked by `check_request`.
+
         Returns:
             The container's exit code.
 
         Raises:
             ImageError: it cannot be started, or the services run already.
-            PublicRefused: it is not to be opened like this.
-            ConfigError: something that was typed cannot be meant.
+            ConfigError: there is no key for SSH, or a variable that shall be passed on is not set.
         """
         services = request.services
-        if request.exposure is not None:
-            if not services:
-                raise ConfigError("--public opens services, not commands", hint="kagglerun image run ssh --public ...")
-            check_exposure(request.exposure, services, os.environ)
         running = self._running(request)
         if running is None:
             return self._start(request, services)

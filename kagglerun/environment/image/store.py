@@ -49,7 +49,7 @@ def image_in_store(engine: Engine, name: str, must_be_there: bool, tell: Callabl
             return None
         if "/" not in name:
             hint = "kagglerun image build    (or --image with a registry's name)"
-            raise ImageError(f"there is no image {name} here: {error.message}", hint=hint) from error
+            raise ImageError(f"{engine.name} has no image {name}", hint=hint) from error
     tell(f"fetching {name}")
     if subprocess.run(engine.pull(name), check=False, stdin=subprocess.DEVNULL).returncode:
         raise ImageError(f"{name} could not be fetched; what {engine.name} said stands above")
