@@ -19,6 +19,7 @@ from kagglerun.cli import (
     dashboard,
     doctor,
     fetch,
+    gpus,
     image,
     init,
     inspect,
@@ -38,6 +39,7 @@ from kagglerun.cli import (
     submit,
     sweep,
     sync,
+    top,
     track,
     train,
     ui,
@@ -104,6 +106,8 @@ def _add_commands() -> None:
     app.add_typer(sync.sync)
     app.command()(submit.submit)
     app.command()(submissions.submissions)
+    app.command()(top.top)
+    app.add_typer(gpus.gpus)
     app.command()(doctor.doctor)
     app.add_typer(image.image)
 

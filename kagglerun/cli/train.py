@@ -50,12 +50,15 @@ def train(
     """
     from kagglerun.config.load import load_config
     from kagglerun.experiment.run import RunStopped, new_run_id, resolve_config, run_experiment
+    from kagglerun.jobs.reservations import keep_to_free_gpus
 
     workspace = Workspace.find()
     given = [*(overrides or ()), *([f"training.gpus={gpus}"] if gpus else [])]
     parsed = load_config(workspace.config_file(config), given)
     if run:
         parsed = _as_settled(workspace, parsed, run)
+    if parsed.training.device != "cpu":
+        keep_to_free_gpus()
     resolved = resolve_config(workspace, parsed, _tell)
     count = _processes(resolved, folds_parallel or processes is not None, processes)
     run_id = run or new_run_id(resolved)

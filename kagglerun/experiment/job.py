@@ -10,6 +10,7 @@ from kagglerun.experiment.run import RunStopped, run_experiment
 from kagglerun.experiment.run_progress import RunProgress
 from kagglerun.jobs.control import running_job
 from kagglerun.jobs.launch import WORK_ENVIRONMENT, launch
+from kagglerun.jobs.reservations import keep_to_free_gpus
 from kagglerun.jobs.run import STOPPED_EXIT_CODE, current
 from kagglerun.workspace import JobPaths, Workspace
 
@@ -50,6 +51,8 @@ def main(argv: list[str]) -> int:
     slug, run_id, processes = argv
     reporter, workspace = current(), Workspace.find()
     config = load_config(workspace.run(slug, run_id).config)
+    if config.training.device != "cpu":
+        keep_to_free_gpus()
     progress = RunProgress(reporter, len(config.cv.folds or range(config.cv.n_splits)))
     try:
         result = run_experiment(workspace, config, run_id, observer=progress, processes=int(processes) or None)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import IO
 
 from kagglerun.files import read_json, write_json
+from kagglerun.sweep.devices import free_gpus
 from kagglerun.sweep.local_workers import LocalWorkers
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.workers import Workers
@@ -56,7 +57,9 @@ def make_workers(
     if address is None:
         slots, gpus = spec.config.sweep.slots, spec.config.training.gpus
         assert isinstance(slots, int), "slots: auto is settled when the study begins"
-        return LocalWorkers(workspace, spec.objective, count, lock, log, slots=slots, gpus=gpus)
+        # Trials on the CPU need no GPU, and do not wait for one that others have reserved.
+        devices = tuple if spec.config.training.device == "cpu" else free_gpus
+        return LocalWorkers(workspace, spec.objective, count, lock, log, slots=slots, gpus=gpus, devices=devices)
     from kagglerun.sweep.ray.ray_workers import RayWorkers
 
     return RayWorkers(workspace, paths, spec.objective, spec.config, count, address, say, log)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kagglerun.jobs.reservations import all_reserved, held_by_others, holder_of
 from kagglerun.nvml import Gpu, NoGpus, Nvml
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -45,6 +46,19 @@ def visible_gpus(environment: Mapping[str, str] | None = None) -> tuple[Device, 
         return ()
     found = _all_devices()
     return found if named is None else tuple(_chosen(named, found, given))
+
+
+def free_gpus() -> tuple[Device, ...]:
+    """The GPUs and slices that processes started from here may use and that nobody else has reserved.
+
+    Raises:
+        JobError: others have reserved them all.
+    """
+    devices, held = visible_gpus(), held_by_others()
+    free = tuple(device for device in devices if holder_of(device.uuids, held) is None)
+    if devices and not free:
+        raise all_reserved(held)
+    return free
 
 
 def spread(devices: Sequence[Device], placed: Sequence[str], slots: int) -> Device | None:

@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
+from kagglerun.errors import JobError
 from kagglerun.jobs.child import how_it_ended
-from kagglerun.sweep.devices import VISIBLE, Device, spread, visible_gpus
+from kagglerun.jobs.reservations import held_by_others
+from kagglerun.sweep.devices import VISIBLE, Device, free_gpus, spread
 from kagglerun.sweep.objective import TrialScore, TrialTask
 from kagglerun.sweep.warm_process import LEAVE_SECONDS
 from kagglerun.sweep.worker_process import main, task_to_json
@@ -62,7 +64,7 @@ class LocalWorkers:
         *,
         slots: int = 1,
         gpus: int = 1,
-        devices: Callable[[], Sequence[Device]] = visible_gpus,
+        devices: Callable[[], Sequence[Device]] = free_gpus,
     ) -> None:
         self._workspace = workspace
         self._objective = objective
@@ -73,6 +75,7 @@ class LocalWorkers:
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, _Worker] = {}
         self._stopping = False
+        self._had: list[Device] = []
 
     @property
     def free(self) -> int:
@@ -138,8 +141,13 @@ class LocalWorkers:
 
     def _place(self) -> list[str]:
         """The GPUs of a new process; none where there is nothing to choose."""
-        left = list(self._devices())
-        if len(left) < max(2, self._gpus):
+        left = self._free_devices()
+        if left and len(left) < self._gpus and held_by_others():
+            raise JobError(
+                f"a trial takes {self._gpus} GPUs, and others have reserved all but {len(left)}",
+                hint="wait, or training.gpus=1; kagglerun gpus shows who has them",
+            )
+        if len(left) < self._gpus or (len(left) == 1 and not held_by_others()):
             return []
         placed = [name for worker in self._workers.values() for name in worker.devices]
         chosen: list[str] = []
@@ -149,6 +157,15 @@ class LocalWorkers:
             chosen.append(device.name)
             left.remove(device)
         return chosen
+
+    def _free_devices(self) -> list[Device]:
+        """The GPUs that nobody else has reserved; where others have come to reserve all, those that were ours."""
+        try:
+            self._had = list(self._devices())
+        except JobError:
+            if not self._had:
+                raise
+        return list(self._had)
 
     def _bury(self, worker: _Worker) -> list[Event]:
         self._selector.unregister(worker.output)

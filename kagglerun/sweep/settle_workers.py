@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from kagglerun.config.schema import Config
-from kagglerun.sweep.devices import Device, visible_gpus
+from kagglerun.sweep.devices import Device, free_gpus
 
 MOST_SLOTS = 64
 _SHARE = 0.9
@@ -16,7 +16,7 @@ def settle_workers(
     config: Config,
     uses_gpu: Callable[[], bool],
     need_bytes: Callable[[], int | None],
-    devices: Callable[[], Sequence[Device]] = visible_gpus,
+    devices: Callable[[], Sequence[Device]] = free_gpus,
 ) -> Config:
     """The config with numbers for `sweep.workers` and `sweep.slots`.
 
