@@ -85,6 +85,7 @@ def pull(
                     tell(outcomes[-1])
         if not options.dry_run:
             settle(workspace, store.label, outcomes)
+            finish_moves(workspace)
     return outcomes
 
 
@@ -149,6 +150,7 @@ class _Puller:
             signature, digest = here.signature, here.digest
             self._memory.note_read(item, signature, digest)
         if digest == known.digest:
+            Staging(self._workspace, item).drop()  # of an attempt that was overtaken
             self._memory.note_same(item, digest)
             return Outcome(item, Result.SAME)
         if last == known.digest and not self._options.replace:
@@ -195,7 +197,11 @@ class _Puller:
         if sign(item, folder) != signature:
             raise ChangedUnderWay(str(item))
         staging.plan(paths, plan.remove, is_new=not folder.exists())
-        staging.move()
+        try:
+            staging.move()
+        except InWork:
+            staging.drop()  # nothing was moved, and what is here may change before the next attempt
+            raise
         self._memory.note_same(item, known.digest)
         return done
 

@@ -81,11 +81,15 @@ class Staging:
             for path in removed:
                 (self._place / path).unlink(missing_ok=True)
             self._settle_beside(paths)
-        shutil.rmtree(self._folder)
-        _remove_empty(self._folder.parent, self._folder.parents[2])
+        self._clear()
 
     def drop(self) -> None:
         """Forget all that has come."""
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove the place, moves.json after what it speaks of."""
+        shutil.rmtree(self.files, ignore_errors=True)
         shutil.rmtree(self._folder, ignore_errors=True)
         _remove_empty(self._folder.parent, self._folder.parents[2])
 
@@ -124,6 +128,9 @@ def finish_moves(workspace: Workspace) -> None:
             kind, slug, name = moves.parent.relative_to(parent).parts
             with contextlib.suppress(InWork):
                 Staging(workspace, Item(Kind(kind), slug, name)).move()
+        for folder, _, _ in os.walk(parent, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)  # only those that are empty
 
 
 @contextlib.contextmanager

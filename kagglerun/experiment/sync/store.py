@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Protocol
 
-from kagglerun.errors import ContentDamaged, SyncError
+from kagglerun.errors import ContentDamaged, SyncError, TargetUnreachable
 from kagglerun.files import write_bytes
+
+_AWAY = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV, errno.ENXIO)
+"""What a network drive or a disk that was pulled out says."""
 
 
 class Store(Protocol):
@@ -129,4 +133,5 @@ class FolderStore:
         """Nothing is open."""
 
     def _failed(self, name: str, error: OSError) -> SyncError:
-        return SyncError(f"{self._folder / name}: {error.strerror or error}", hint="is the disk there, and yours?")
+        kind = TargetUnreachable if error.errno in _AWAY else SyncError
+        return kind(f"{self._folder / name}: {error.strerror or error}", hint="is the disk there, and yours?")
