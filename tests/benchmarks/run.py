@@ -21,6 +21,7 @@ from pathlib import Path
 
 import coordinator
 import data_path
+import doctor
 import engine
 import fetch
 import gpu
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,coordinator,data_path,engine,fetch,memory,pruning,real_scores,study_page,sweep_kills,"
+    every = "command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,study_page,sweep_kills,"
     every += "throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
@@ -50,6 +51,7 @@ def main() -> None:
         "gpu": gpu.report,
         "coordinator": coordinator.report,
         "data_path": lambda: data_path.report(Path(chosen.data)),
+        "doctor": doctor.report,
         "engine": engine.report,
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
         "long_sweep": long_sweep.report,

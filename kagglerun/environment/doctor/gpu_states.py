@@ -143,11 +143,13 @@ class AllReduceState:
     Attributes:
         devices: how many took part.
         backend: "nccl" or "gloo".
-        seconds: how long it took.
+        seconds: how long it took, from joining on.
+        bytes_per_second: what crosses each device's link in a larger sum.
         failure: what went wrong; None where the sum was right.
     """
 
     devices: int
     backend: str
     seconds: float | None = None
+    bytes_per_second: float | None = None
     failure: str | None = None

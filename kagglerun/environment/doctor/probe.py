@@ -97,6 +97,7 @@ class LimitState:
         cores: of the machine.
         cores_allowed: cores that this process may run on.
         cores_quota: the container's share of CPU time in cores; None without a limit.
+        load: programs that wanted a core of the machine in the last minute.
         omp_threads: OMP_NUM_THREADS; None where it is not set.
         open_files: soft and hard limit.
         processes: soft limit; None for none.
@@ -114,6 +115,7 @@ class LimitState:
     cores: int
     cores_allowed: int
     cores_quota: float | None = None
+    load: float = 0.0
     omp_threads: str | None = None
     open_files: tuple[int, int] = (65536, 65536)
     processes: int | None = None

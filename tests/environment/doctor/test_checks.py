@@ -170,6 +170,7 @@ FAULTS: dict[str, tuple[Probe, str, str, str, str]] = {
     "hardly any memory": (limits(memory_available=GIB // 2), "error", "memory", "0.5 of", "ps aux"),
     "a share of the CPU": (limits(cores_quota=4.0), "warning", "CPU", "4 of 16 cores", "training.cpu_threads=4"),
     "too many threads": (torch(WITHOUT_GPU, threads=64), "warning", "CPU", "starts 64 threads", "OMP_NUM_THREADS"),
+    "a busy machine": (limits(load=40.0), "warning", "CPU", "40 programs want 16 cores", "top"),
     "few cores for the GPUs": (
         torch(limits(WITH_GPUS, cores=2, cores_allowed=2), threads=2),
         *("warning", "CPU", "2 cores for 2 GPUs", "more cores"),
@@ -301,9 +302,10 @@ def test_every_check_has_a_fault_that_it_finds() -> None:
 
 
 def test_gpus_that_can_add_up_are_told_so() -> None:
-    well = replace(WITH_GPUS, all_reduce=AllReduceState(2, "nccl", seconds=1.5))
+    well = replace(WITH_GPUS, all_reduce=AllReduceState(2, "nccl", seconds=1.5, bytes_per_second=3e11))
     told = [finding for finding in examine(well) if finding.check == "NCCL"]
     assert [finding.level for finding in told] == [Level.OK]
+    assert "300.0 GB/s a device" in told[0].found
     apart = replace(well, torch=replace(well.torch, peers=((0, 1),)))
     assert any("1 pairs of GPUs speak through" in finding.found for finding in examine(apart))
 

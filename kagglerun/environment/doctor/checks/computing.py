@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kagglerun.environment.doctor.failure_texts import explain
 from kagglerun.environment.doctor.finding import Finding, Subject
-from kagglerun.environment.doctor.gpu_states import DeviceState, TorchState
+from kagglerun.environment.doctor.gpu_states import AllReduceState, DeviceState, TorchState
 from kagglerun.environment.doctor.probe import Probe
 
 _LARGEST_ERROR_SHARE = 1e-4
@@ -46,14 +46,16 @@ def check_all_reduce(probe: Probe) -> Iterator[Finding]:
     library = "NCCL" if state.backend == "nccl" else state.backend
     subject = Subject(library, f"a sum over {state.devices} devices, a process each")
     if state.failure is None:
-        yield subject.ok(
-            f"the sum over {state.devices} devices is right, after {state.seconds or 0:.1f} s{_over(probe)}"
-        )
+        yield subject.ok(f"the sum over {state.devices} devices is right{_speed(state)}{_over(probe)}")
         return
     known = explain(state.failure)
     mend = known.mend if known else "NCCL_P2P_DISABLE=1 kagglerun doctor; where that helps, export it for training too"
     why = f"{known.why}: " if known else ""
     yield subject.error(f"{why}{_last_line(state.failure)}", mend)
+
+
+def _speed(state: AllReduceState) -> str:
+    return "" if state.bytes_per_second is None else f", at {state.bytes_per_second / 1e9:.1f} GB/s a device"
 
 
 def _over(probe: Probe) -> str:

@@ -10,6 +10,7 @@ from kagglerun.environment.doctor.probe import LimitState, Probe
 _GIB = 1 << 30
 _SHARED_ENOUGH, _SHARED_LEAST = 1 * _GIB, 256 << 20
 _MEMORY_ENOUGH, _MEMORY_LEAST = 4 * _GIB, 1 * _GIB
+_BUSY_TIMES = 1.5
 _FILES_ENOUGH = 4096
 _PROCESSES_ENOUGH = 2048
 _FILE_SIZE_ENOUGH = 50 * _GIB
@@ -66,6 +67,8 @@ def check_cpu(probe: Probe) -> Iterator[Finding]:
         )
     elif threads is not None and threads > cores:
         yield subject.warning(f"{shown}, and torch starts {threads} threads", "unset OMP_NUM_THREADS MKL_NUM_THREADS")
+    elif state.load > _BUSY_TIMES * state.cores:
+        yield subject.warning(f"{shown}, and {state.load:.0f} programs want {state.cores} cores", "top    (who)")
     elif probe.gpus and cores < 2 * len(probe.gpus):
         yield subject.warning(
             f"{shown} for {len(probe.gpus)} GPUs: two for each is the least that keeps them fed",

@@ -76,7 +76,10 @@ def _judged(answers: list[Answer], devices: int) -> dict[str, Any]:
         smallest, largest = answer.last("smallest"), answer.last("largest")
         if smallest is None or not abs(smallest - exact) + abs(largest - exact) < _EXACT:
             return {"failure": f"the sum is {smallest} to {largest}, and should be {exact}"}
-    return {"seconds": max(answer.last("seconds") for answer in answers)}
+    return {
+        "seconds": max(answer.last("seconds") for answer in answers),
+        "bytes_per_second": min(answer.last("bytes_per_second") for answer in answers),
+    }
 
 
 def _device(told: dict[str, Any]) -> DeviceState:
