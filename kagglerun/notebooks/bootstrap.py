@@ -4,6 +4,7 @@ This file's text stands in the notebook as it is, so it needs nothing but Python
 """
 
 import base64
+import hashlib
 import importlib
 import lzma
 import re
@@ -30,16 +31,23 @@ def install(payload: str, folder: str, packages: str) -> None:
         raise SystemExit(f"this Python is {sys.version.split()[0]}; kagglerun needs 3.11 or newer")
     unpack(payload, folder)
     wheel = next(Path(folder).glob("*.whl"))
-    with zipfile.ZipFile(wheel) as content:
-        locked = chosen(content.read(LOCK).decode(), packages)
-    if locked:
-        file = Path(folder, "requirements.txt")
-        file.write_text(locked)
-        _pip("--no-deps", "--require-hashes", "-r", str(file))
-    _pip("--no-deps", "--no-index", "--force-reinstall", str(wheel))
+    done = Path(folder, "installed")
+    what = f"{packages} {hashlib.sha256(wheel.read_bytes()).hexdigest()} {sys.prefix}"
+    if not done.exists() or done.read_text() != what:
+        _install(wheel, Path(folder, "requirements.txt"), packages)
+        done.write_text(what)
     for name in [name for name in sys.modules if name.partition(".")[0] == "kagglerun"]:
         del sys.modules[name]  # another notebook's, in the same kernel
     importlib.invalidate_caches()
+
+
+def _install(wheel: Path, requirements: Path, packages: str) -> None:
+    with zipfile.ZipFile(wheel) as content:
+        locked = chosen(content.read(LOCK).decode(), packages)
+    if locked:
+        requirements.write_text(locked)
+        _pip("--no-deps", "--require-hashes", "-r", str(requirements))
+    _pip("--no-deps", "--no-index", "--force-reinstall", str(wheel))
 
 
 def unpack(payload: str, folder: str) -> None:

@@ -62,12 +62,13 @@ def make_notebook(plan: NotebookPlan, carried: Carried) -> tuple[NotebookPlan, s
     """
     lock = "" if plan.packages == "platform" else runtime_lock(carried.lock)
     plan = replace(plan, run_id=f"{plan.run_id}-{plan.platform}-{_digest(plan, carried)}")
-    notebook = nbformat.v4.new_notebook(cells=_cells(plan, carried, _payload(plan, carried, lock)))
+    notebook = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    notebook.cells = _cells(plan, carried, _payload(plan, carried, lock))
     notebook.metadata.update(_metadata(plan))
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"kagglerun-{number}"  # nbformat's are random
     nbformat.validate(notebook)
-    return plan, nbformat.writes(notebook)
+    return plan, str(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
 
 
 def write_kernel_metadata(path: Path, notebook: Path, plan: NotebookPlan, user: str | None) -> bool:
@@ -134,12 +135,16 @@ def _cells(plan: NotebookPlan, carried: Carried, payload: str) -> list[Any]:
     hidden = {"jupyter": {"source_hidden": True}, "cellView": "form", "_kg_hide-input": True}
     connect = f"from kagglerun.notebooks.kernel import connect\n\nsession = connect({folder!r})"
     return [
-        nbformat.v4.new_markdown_cell(_introduction(plan, carried)),
-        nbformat.v4.new_code_cell(f'# @title kagglerun, packed\nPAYLOAD = """\n{payload}\n"""', metadata=hidden),
-        nbformat.v4.new_code_cell(f"# @title install\n{install}", metadata=hidden),
-        nbformat.v4.new_code_cell(connect),
-        nbformat.v4.new_code_cell("session.work()"),
+        nbformat.v4.new_markdown_cell(_introduction(plan, carried)),  # type: ignore[no-untyped-call]
+        _code(f'# @title kagglerun, packed\nPAYLOAD = """\n{payload}\n"""', hidden),
+        _code(f"# @title install\n{install}", hidden),
+        _code(connect, {}),
+        _code("session.work()", {}),
     ]
+
+
+def _code(source: str, metadata: Mapping[str, Any]) -> Any:
+    return nbformat.v4.new_code_cell(source, metadata=dict(metadata))  # type: ignore[no-untyped-call]
 
 
 def _introduction(plan: NotebookPlan, carried: Carried) -> str:

@@ -33,7 +33,7 @@ _STATE_NAME = "{:08d}.json"
 _CHECKPOINT = re.compile(r"\d{8}")
 _READ_FIRST = ("finalists.json", "trials.jsonl", "status.json", "metrics.json", "pruned.json", "result.json")
 """The later one of these is written, the earlier it is read; what they vouch for is there then, and never changes."""
-_LEFT_OUT = ("lock", "token", "workers.json")
+_LEFT_OUT = ("lock", "token", "workers.json", "live.json")
 """Of the machine, not of the work."""
 
 

@@ -13,10 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbclient
-import nbformat
-from jupyter_client.manager import AsyncKernelManager
-
 _DRIVE = """
 from pathlib import Path
 
@@ -80,42 +76,38 @@ class FakePlatform:
         }
         return {**os.environ, **ours, **self.environment}
 
-    def start(self) -> Kernel:
-        return Kernel(self)
+    def execute(self, notebook: Path) -> Execution:
+        return Execution(self, notebook)
 
 
-class Kernel:
-    """A Jupyter kernel of a platform, in which nbclient runs cell after cell."""
+class Execution:
+    """A notebook that is being executed by nbclient in a real kernel.
 
-    def __init__(self, platform: FakePlatform) -> None:
-        self._platform = platform
-        self.manager = AsyncKernelManager(kernel_name="python3")
-        spec = self.manager.kernel_spec
-        assert spec is not None
-        spec.argv = [str(platform.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    Attributes:
+        process: what executes it; its exit code is 3 where the kernel was killed, 4 where a cell failed.
+    """
 
-    def run(self, notebook: Path | nbformat.NotebookNode) -> str:
-        """Run all cells, as a user does; what they printed.
-
-        Raises:
-            DeadKernelError: the kernel was killed.
-            CellExecutionError: a cell failed.
-        """
-        content = nbformat.read(notebook, as_version=4) if isinstance(notebook, Path) else notebook
-        client = nbclient.NotebookClient(content, km=self.manager, timeout=200)
-        client.execute(env=self._platform.kernel_environment())
-        return printed(content)
+    def __init__(self, platform: FakePlatform, notebook: Path) -> None:
+        self._pid_file = platform.root / f"kernel-{time.monotonic_ns()}"
+        script = Path(__file__).with_name("execute.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), str(notebook), str(platform.python), str(self._pid_file)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=platform.kernel_environment(),
+        )
 
     @property
-    def pid(self) -> int:
-        provisioner = self.manager.provisioner
-        assert provisioner is not None
-        return int(provisioner.pid)  # type: ignore[attr-defined]
+    def kernel(self) -> int:
+        """Process id of the kernel."""
+        wait_until(self._pid_file.exists)
+        return int(self._pid_file.read_text())
 
-
-def printed(notebook: nbformat.NotebookNode) -> str:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    return "".join(output.get("text", "") or "\n".join(output.get("traceback", ())) for output in outputs)
+    def finish(self) -> tuple[int, str]:
+        """Wait for its end: exit code, and what was printed."""
+        said, _ = self.process.communicate(timeout=200)
+        return self.process.returncode, said
 
 
 def make_python(folder: Path) -> Path:
