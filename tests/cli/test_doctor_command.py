@@ -32,6 +32,36 @@ def test_this_machine_is_examined_without_a_workspace_and_as_json(
     assert list(tmp_path.iterdir()) == []
 
 
+_OLD_DRIVER = """
+from types import SimpleNamespace
+class NVMLError(Exception): pass
+class NVMLError_NotSupported(NVMLError): pass
+NVML_DEVICE_MIG_ENABLE = 1
+def nvmlInit(): pass
+def nvmlSystemGetDriverVersion(): return "470.82.01"
+def nvmlSystemGetCudaDriverVersion_v2(): return 11040
+def nvmlDeviceGetCount(): return 1
+def nvmlDeviceGetHandleByIndex(index): return index
+def nvmlDeviceGetName(handle): return "NVIDIA A100-SXM4-40GB"
+def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=40 << 30, used=1 << 30)
+def nvmlDeviceGetMigMode(handle): raise NVMLError_NotSupported
+"""
+
+
+@pytest.mark.long
+def test_a_driver_that_is_too_old_is_found_from_the_library_to_the_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pynvml.py").write_text(_OLD_DRIVER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert kagglerun(["doctor", "--offline", "--json"]) == 1
+    told = {finding["check"]: finding for finding in json.loads(capfd.readouterr().out)["findings"]}
+    assert "driver 470.82.01 speaks CUDA 11.4" in told["driver and torch"]["found"]
+    assert told["driver and torch"]["level"] == "error"
+    assert "NVIDIA A100-SXM4-40GB, 40 GiB" in told["GPU 0"]["found"]
+
+
 def _found(monkeypatch: pytest.MonkeyPatch, *findings: Finding) -> list[Any]:
     """What the checks say, without looking at the machine."""
     calls: list[Any] = []

@@ -98,7 +98,6 @@ class LimitState:
         cores_allowed: cores that this process may run on.
         cores_quota: the container's share of CPU time in cores; None without a limit.
         load: programs that wanted a core of the machine in the last minute.
-        omp_threads: OMP_NUM_THREADS; None where it is not set.
         open_files: soft and hard limit.
         processes: soft limit; None for none.
         file_size: largest file; None for no limit.
@@ -116,7 +115,6 @@ class LimitState:
     cores_allowed: int
     cores_quota: float | None = None
     load: float = 0.0
-    omp_threads: str | None = None
     open_files: tuple[int, int] = (65536, 65536)
     processes: int | None = None
     file_size: int | None = None
@@ -189,7 +187,6 @@ class NotebookState:
         session_seconds: how long the session has lasted.
         limit_seconds: when the platform ends it at the latest.
         internet: whether the session reaches the internet.
-        is_batch: a committed run rather than an open page.
         persistent: whether what is written outlives the session: Drive mounted, or Kaggle's working folder in a batch.
     """
 
@@ -198,7 +195,6 @@ class NotebookState:
     session_seconds: float | None
     limit_seconds: float
     internet: bool | None
-    is_batch: bool = False
     persistent: bool = False
 
 

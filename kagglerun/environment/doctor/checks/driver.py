@@ -25,7 +25,8 @@ def check_driver(probe: Probe) -> Iterator[Finding]:
         yield _nothing_loaded(subject, state)
     elif state.container is not None and not state.nodes:
         yield subject.error(
-            f"the host has driver {state.module}, but this {state.container} container was given no GPU", _RUN_WITH_GPUS
+            f"the host has driver {state.module or state.version}, but this {state.container} container was given no GPU",
+            _RUN_WITH_GPUS,
         )
     elif state.nvml_error is not None:
         yield _nvml_failed(subject, state)
@@ -54,11 +55,9 @@ def check_driver_version(probe: Probe) -> Iterator[Finding]:
     pair = f"driver {driver.version} speaks CUDA {_dotted(driver.cuda)}, torch {torch.version} is of CUDA {torch.cuda}"
     if driver.cuda[0] < built[0]:
         oldest = OLDEST_DRIVERS.get(built[0], "the newest")
-        older = "2.9 (CUDA 12)" if driver.cuda[0] == 12 else "an older one"
-        yield subject.error(
-            f"{pair}: too old",
-            f"install driver {oldest} or newer on the host; or a torch for this driver: {older}",
-        )
+        # The oldest torch that is supported, 2.6, is of CUDA 12 already.
+        older = "; or a torch of CUDA 12: make setup TORCH=2.9.0" if driver.cuda[0] == 12 else ""
+        yield subject.error(f"{pair}: too old", f"install driver {oldest} or newer on the host{older}")
     elif driver.cuda < built:
         yield subject.warning(
             f"{pair}: kernels run, but what is compiled on the spot (training.compile) may not",

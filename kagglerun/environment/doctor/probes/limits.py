@@ -44,7 +44,6 @@ def limit_state(workspace: Workspace | None) -> LimitState:
         cores_allowed=len(os.sched_getaffinity(0)),
         cores_quota=cores_quota(_CGROUP),
         load=os.getloadavg()[0],
-        omp_threads=os.environ.get("OMP_NUM_THREADS"),
         open_files=_both(resource.RLIMIT_NOFILE),
         processes=_soft(resource.RLIMIT_NPROC),
         file_size=_soft(resource.RLIMIT_FSIZE),

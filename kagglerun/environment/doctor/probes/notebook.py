@@ -50,7 +50,6 @@ def notebook_state(
         session_seconds=_since_start() if session_seconds is None else session_seconds,
         limit_seconds=_KAGGLE_TPU_SECONDS if (platform, accelerator) == ("Kaggle", "TPU") else _LIMIT_SECONDS[platform],
         internet=kaggle.reachable if kaggle.asked else None,
-        is_batch=is_batch,
         persistent=is_batch if platform == "Kaggle" else _on_drive(workspace),
     )
 
