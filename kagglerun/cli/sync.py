@@ -149,7 +149,7 @@ def _selection(runs: bool, studies: bool, weights: str, competition: str | None,
     from kagglerun.experiment.sync.selection import Selection, Weights
 
     if weights not in set(Weights):
-        raise unknown_name("value of --weights", weights, Weights)
+        raise unknown_name("value of --weights", weights, [each.value for each in Weights])
     slug = CompetitionRef.parse(competition).slug if competition else None
     return Selection(runs, studies, Weights(weights), slug, only)
 
