@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[Probe, str, str, str, str]] = {
         driver(BARE_HOST, container="docker"),
         *("error", "driver", "no driver on the host", "install the driver"),
     ),
-    "a container without GPUs": (IN_CONTAINER, "error", "driver", "was given no GPU", "--gpus all"),
+    "a container without GPUs": (IN_CONTAINER, "error", "driver", "container got no GPU", "--gpus all"),
     "a container without the driver's libraries": (
         driver(IN_CONTAINER, nodes=("nvidia0",), nvml_error="NVML Shared Library Not Found"),
         *("error", "driver", "libraries are not in this docker container", "nvidia-container-toolkit"),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_nvml import FakeNvml, Gpu, fake_nvml
 
 from kagglerun.environment.doctor.bench.gpu_models import MODELS, model_of
 from kagglerun.environment.doctor.bench.host import decode_rate, disk_rates
 from kagglerun.environment.doctor.bench.judge import judge
 from kagglerun.environment.doctor.bench.measure import measure, read_gpu
 from kagglerun.environment.doctor.bench.rates import GpuMeasures, Measures, Rate, in_words
+from kagglerun.environment.doctor.children import bench_device
 from kagglerun.environment.doctor.children.ask import Answer, ask
 from kagglerun.environment.doctor.finding import Finding, Level
 
@@ -172,6 +176,42 @@ def test_decoding_and_the_disk_are_measured(tmp_path: Path) -> None:
     rates = disk_rates(tmp_path, quick=True)
     assert [rate.name for rate in rates] == ["disk write", "disk read", "disk synced files", "disk read files"]
     assert all(rate.value > 0 for rate in rates)
+
+
+class WorkingNvml(FakeNvml):
+    """A GPU at its power limit, hot now and then."""
+
+    reasons = 0
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: Gpu) -> int:
+        self.reasons += 1
+        return 0x4 | (0x40 if self.reasons % 4 == 0 else 0)
+
+
+def test_a_gpu_is_watched_while_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, other = Gpu("GPU-12-34", utilisation=60, processes={1: 5, 2: 5}), Gpu("GPU-56")
+    nvml = WorkingNvml(other, ours)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(bench_device, "_LOOK_SECONDS", 0.001)
+    watch = bench_device._Watch("12-34")
+    before = watch.before(quick=True)
+    assert (before["busy_before"], before["others"], before["is_slice"]) == (0.6, 1, False)
+    assert before["link"] == pytest.approx(16 * 1.969e9)
+    with watch:
+        while nvml.reasons < 20:
+            time.sleep(0.001)
+    assert watch.found()["slowdowns"] == (), "heat in a quarter of the looks alone"
+    assert watch.found()["at_power_limit"] == 1.0
+
+
+def test_a_slice_is_known_and_a_machine_without_nvml_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(Gpu("GPU-1", slices=[Gpu("MIG-7")])))
+    assert bench_device._Watch("7").before(quick=True)["is_slice"] is True
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(works=False))
+    watch = bench_device._Watch("7")
+    with watch:
+        assert watch.before(quick=True) == {}
+    assert watch.found() == {"slowdowns": (), "at_power_limit": 0.0}
 
 
 @pytest.mark.long

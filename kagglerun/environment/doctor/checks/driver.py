@@ -25,7 +25,7 @@ def check_driver(probe: Probe) -> Iterator[Finding]:
         yield _nothing_loaded(subject, state)
     elif state.container is not None and not state.nodes:
         yield subject.error(
-            f"the host has driver {state.module or state.version}, but this {state.container} container was given no GPU",
+            f"the host has driver {state.module or state.version}, but this {state.container} container got no GPU",
             _RUN_WITH_GPUS,
         )
     elif state.nvml_error is not None:

@@ -149,8 +149,8 @@ class _Watch:
             self._nvml = Nvml.open()
         except NoGpus:
             return
-        named = [self._nvml.by_uuid(f"{kind}-{uuid}") for kind in ("MIG", "GPU")]
-        self._gpu = next((gpu for gpu in named if gpu is not None), None)
+        names = (f"GPU-{uuid}", f"MIG-{uuid}")
+        self._gpu = next((gpu for gpu in self._nvml.gpus() if gpu.uuid in names), None)
 
     def before(self, quick: bool) -> dict[str, Any]:
         """Who is on it, and how wide its link is."""
@@ -165,7 +165,7 @@ class _Watch:
         return {
             "busy_before": statistics.mean(told) if told else None,
             "others": max(0, others - 1),  # one is this process
-            "is_slice": self._gpu.uuid.startswith("MIG-"),
+            "is_slice": self._gpu.is_slice,
             "link": self._nvml.link_bytes_per_second(self._gpu),
         }
 
