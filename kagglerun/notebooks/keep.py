@@ -4,8 +4,9 @@
     <lasting>/states/00000012.json    names, sizes and digests of one state of the work; the last two are kept
 
 A state is what a kill at that moment would have left: files that prove others whole are read before those. It is
-taken up only when every file in it has its digest: Drive uploads in an order of its own, so the newest state may lack
-a file after a disconnect. The one before it then serves; resuming is exact, so only time is lost.
+taken up only when every file in it has its digest: Drive uploads in an order of its own (nothing is synced to a disk
+for that reason), so the newest state may lack a file after a disconnect. The one before it then serves; resuming is
+exact, so only time is lost.
 """
 
 from __future__ import annotations
@@ -199,14 +200,14 @@ class Keeper:
         content = path.read_bytes()
         file = KeptFile(name, len(content), hashlib.sha256(content).hexdigest())
         if not _has(self._store.content(file), file.bytes):
-            write_bytes(self._store.content(file), content)
+            write_bytes(self._store.content(file), content, durable=False)
         return file
 
     def _copy_large(self, name: str, path: Path) -> KeptFile:
         """Read once: the digest is known when the copy is written."""
         arriving = self._store.contents / f"arriving-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         digest, size = hashlib.sha256(), 0
-        with atomic_path(arriving) as temporary, path.open("rb") as source, temporary.open("wb") as copy:
+        with atomic_path(arriving, durable=False) as temporary, path.open("rb") as source, temporary.open("wb") as copy:
             while chunk := source.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 size += copy.write(chunk)
@@ -216,7 +217,7 @@ class Keeper:
 
     def _write(self, state: State) -> None:
         files = [asdict(file) for file in state.files]
-        write_json(self._store.list_file(state.number), {"number": state.number, "files": files})
+        write_json(self._store.list_file(state.number), {"number": state.number, "files": files}, durable=False)
 
     def _forget_old(self) -> None:
         """Delete old states, then contents that no state has."""

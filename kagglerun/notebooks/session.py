@@ -27,6 +27,7 @@ from kagglerun.notebooks.input_mount import find_mount, use_mount
 from kagglerun.notebooks.keep import Keeper, Store, find_stores
 from kagglerun.notebooks.plan import NotebookPlan, PlanFiles
 from kagglerun.notebooks.platforms import Platform, find_platform, session_start
+from kagglerun.notebooks.progress import RunProgress
 from kagglerun.paths import CompetitionPaths, Entry
 from kagglerun.workspace import Workspace
 
@@ -34,6 +35,8 @@ _STOPPED_EXIT_CODE = 130
 _SAVING_SHARE = 0.1
 """Most of the time that may go into copying: Drive takes uploads at a few MB/s."""
 _PREDECESSOR_SECONDS = 300.0
+_NEWS_SECONDS = 600.0
+"""A line about the training this often: 72 in a session of 12 hours."""
 
 
 class End(enum.Enum):
@@ -86,7 +89,8 @@ class Session:
         self._files, self._say, self._stop, self._clock = files, say, stop, clock
         self._slug = CompetitionRef.parse(self.plan.competition).slug
         self._keeper = self._make_keeper()
-        self._next_save = 0.0
+        self._next_save = self._next_news = 0.0
+        self._progress = RunProgress(self.workspace.run(self._slug, self.plan.run_id).journal)
         self._end_time = 0.0
 
     def run(self) -> End:
@@ -217,7 +221,14 @@ class Session:
             self._save()
             pause = max(self.plan.save_seconds, (time.monotonic() - began) / _SAVING_SHARE)
             self._next_save = self._clock() + pause
+            self._tell_news()
         return self._stop.is_set() or self._clock() >= self._end_time
+
+    def _tell_news(self) -> None:
+        """Say how the training stands; a sweep says it by itself."""
+        if self._clock() >= self._next_news and (news := self._progress.news()):
+            self._say(f"{time.strftime('%H:%M')} {news}")
+            self._next_news = self._clock() + _NEWS_SECONDS
 
     def _save(self) -> None:
         """Keep the work; storage that fails is tried again later and does not end the training."""
