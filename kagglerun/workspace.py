@@ -1,7 +1,7 @@
 """Every path of a workspace.
 
     competitions/<slug>/competition.yaml  hooks.py  data/
-    sweeps/<name>.yaml
+    sweeps/<name>.yaml      image.yaml
     runs/<slug>/<run id>/   config.yaml fingerprint.json metrics.json oof.parquet test.parquet
                             journal.jsonl environment.json submission.csv folds/<k>/ plots/
     .kagglerun/             mlflow.db studies.db jobs/<id>/ studies/<slug>/<name>/ cache/ practice/
@@ -104,6 +104,8 @@ class Workspace:
     """One folder a competition, in it one folder a study."""
     reproductions = Entry("reproduce", base="state")
     """Runs that are made again to be compared: one folder a competition, in it one folder a run."""
+    image_pins = Entry("image.yaml", base="root")
+    """Digests of the base images that this workspace's images start from; belongs into git."""
     image = Entry("image", base="state")
     """What containers of the image are started with: no secrets."""
     image_home = Entry("home", base="state")

@@ -23,6 +23,7 @@ _PACKAGES = (
     *("scikit-learn", "lightgbm", "pillow", "optuna", "mlflow"),
 )
 _ONLY_HOW = ("name", "sweep")
+_THAT_COUNT = ("packages", "device", "python", "threads", "image")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def take_fingerprint(
         config=sha256_of_json([config.model_dump(mode="json", exclude=set(_ONLY_HOW)), weights]),
         code=digest_of_package(),
         hooks=hooks or "none",
-        environment=sha256_of_json({name: environment[name] for name in ("packages", "device", "python", "threads")}),
+        environment=sha256_of_json({name: environment[name] for name in _THAT_COUNT if name in environment}),
         comparable=sha256_of_json([data, folds, measured, chosen, code_that_measures(metric)]),
     )
 
@@ -107,7 +108,10 @@ def digest_of_package() -> str:
 
 
 def describe_environment(config: Config) -> dict[str, Any]:
-    """Machine, device and versions: what environment.json holds. No names of users, hosts or variables."""
+    """Machine, device and versions: what environment.json holds. No names of users, hosts or variables.
+
+    `image` is there in a container whose image's digest is known.
+    """
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     use_gpu = bool(gpus) and config.training.device != "cpu"
     return {
@@ -123,7 +127,13 @@ def describe_environment(config: Config) -> dict[str, Any]:
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "vector_instructions": torch.backends.cpu.get_cpu_capability(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        **_image(),
     }
+
+
+def _image() -> dict[str, str]:
+    digest = os.environ.get("KAGGLERUN_IMAGE_DIGEST")
+    return {"image": digest} if digest else {}
 
 
 def _processor() -> str:

@@ -59,8 +59,8 @@ class Engine(Protocol):
     def build(self, request: BuildRequest) -> list[str]:
         """The command that builds."""
 
-    def pull(self, reference: str) -> list[str]:
-        """The command that fetches an image where it is missing."""
+    def pull(self, reference: str, newest: bool = False) -> list[str]:
+        """The command that fetches an image where it is missing, or where the registry has a newer one."""
 
     def inspect(self, image: str) -> ImageFacts:
         """What is known of an image in its store.
@@ -85,8 +85,8 @@ class Docker:
         """See `Engine`."""
         return [self.program, "build", *_arguments(request), str(request.context)]
 
-    def pull(self, reference: str) -> list[str]:
-        """See `Engine`."""
+    def pull(self, reference: str, newest: bool = False) -> list[str]:  # noqa: ARG002
+        """See `Engine`. Docker always asks the registry."""
         return [self.program, "pull", "--quiet", reference]
 
     def inspect(self, image: str) -> ImageFacts:
@@ -124,9 +124,9 @@ class Podman:
             str(request.context),
         ]
 
-    def pull(self, reference: str) -> list[str]:
+    def pull(self, reference: str, newest: bool = False) -> list[str]:
         """See `Engine`."""
-        return [self.program, "pull", "--quiet", "--policy", "missing", reference]
+        return [self.program, "pull", "--quiet", "--policy", "always" if newest else "missing", reference]
 
     def inspect(self, image: str) -> ImageFacts:
         """See `Engine`."""
@@ -157,14 +157,14 @@ class Buildah:
     def build(self, request: BuildRequest) -> list[str]:
         """See `Engine`. OCI's own format knows no HEALTHCHECK."""
         return [
-            *(self.program, "build", "--format", "docker", "--pull=false"),
+            *(self.program, "build", "--format", "docker", "--layers", "--pull=false"),
             *_arguments(request),
             str(request.context),
         ]
 
-    def pull(self, reference: str) -> list[str]:
+    def pull(self, reference: str, newest: bool = False) -> list[str]:
         """See `Engine`."""
-        return [self.program, "pull", "--quiet", "--policy", "missing", reference]
+        return [self.program, "pull", "--quiet", "--policy", "always" if newest else "missing", reference]
 
     def inspect(self, image: str) -> ImageFacts:
         """See `Engine`."""
