@@ -301,6 +301,19 @@ def test_every_check_has_a_fault_that_it_finds() -> None:
         assert any(finding.level for fault in FAULTS.values() for finding in check(fault[0])), check.__name__
 
 
+def test_commands_can_be_pasted_where_paths_hold_spaces() -> None:
+    exposed, database_path = "/home/my name/kaggle.json", "/my work/mlflow.db"
+    told = shown([*faults(kaggle(exposed=exposed)), *faults(database(label=database_path, damage="malformed"))])
+    assert "chmod 600 '/home/my name/kaggle.json'" in told
+    assert "mv '/my work/mlflow.db' " in told
+
+
+def test_the_environment_of_another_torch_is_mended_with_that_torch() -> None:
+    python = replace(WITHOUT_GPU.python, executable="/home/me/kagglerun/.venv-torch2.6.0/bin/python")
+    (found,) = faults(replace(packages(PackageState("timm", "1.1", "1.0", True)), python=python))
+    assert found.mend == "make -C /home/me/kagglerun setup TORCH=2.6.0"
+
+
 def test_gpus_that_can_add_up_are_told_so() -> None:
     well = replace(WITH_GPUS, all_reduce=AllReduceState(2, "nccl", seconds=1.5, bytes_per_second=3e11))
     told = [finding for finding in examine(well) if finding.check == "NCCL"]

@@ -14,6 +14,7 @@ from local_kaggle import KEY, Reply, ScriptedKaggle
 
 from kagglerun.environment.doctor.gpu_states import GpuState
 from kagglerun.environment.doctor.probe import KaggleState
+from kagglerun.environment.doctor.probes import packages
 from kagglerun.environment.doctor.probes.account import kaggle_state
 from kagglerun.environment.doctor.probes.driver import driver_files
 from kagglerun.environment.doctor.probes.limits import cores_quota, disk_state, limit_state
@@ -94,9 +95,20 @@ def test_markers_choose_among_versions(tmp_path: Path) -> None:
         "    --hash=sha256:bb\nno_such.Package==7 \\\n    --hash=sha256:cc\n"
     )
     states = package_states(lock)
-    assert [(state.name, state.locked) for state in states] == [("numpy", "2.0"), ("no-such-package", "7")]
-    assert states[1].installed is None
+    assert [(state.name, state.locked) for state in states] == [("no-such-package", "7"), ("numpy", "2.0")]
+    assert states[0].installed is None
     assert package_states(tmp_path / "absent") == ()
+
+
+def test_the_lock_of_the_torch_that_is_installed_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"torch": "2.6.0+cu124", "numpy": "2.4", "jupyterlab": "4.5"}
+    monkeypatch.setattr(packages, "_installed", installed.get)
+    (tmp_path / "requirements.lock").write_text("torch==2.15.0\nnumpy==2.4\n")
+    (tmp_path / "image.lock").write_text("torch==2.15.0\njupyterlab==4.5\n")
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "2.6.lock").write_text("torch==2.6.0\n")
+    states = package_states(tmp_path / "requirements.lock")
+    assert {state.name: state.locked for state in states} == {"torch": "2.6.0", "numpy": "2.4", "jupyterlab": "4.5"}
 
 
 def test_a_containers_share_of_the_cpu_is_read_in_both_versions(tmp_path: Path) -> None:

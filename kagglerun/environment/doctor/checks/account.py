@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kagglerun.environment.doctor.finding import Finding, Subject
@@ -23,7 +24,9 @@ def check_credentials(probe: Probe) -> Iterator[Finding]:
             f"{state.missing or 'none'}; the practice server works without", f"{_HOW_TO_GET_ONE}; {mend}"
         )
     elif state.exposed is not None:
-        yield subject.warning(f"other users of this machine can read {state.exposed}", f"chmod 600 {state.exposed}")
+        yield subject.warning(
+            f"other users of this machine can read {state.exposed}", f"chmod 600 {shlex.quote(state.exposed)}"
+        )
     else:
         yield subject.ok(f"found in {state.origin}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kagglerun.environment.doctor.finding import Finding, Subject
@@ -26,11 +27,13 @@ def _of_one(state: DatabaseState) -> Finding:
     if state.failure is not None:
         return subject.error(f"{state.label}: {state.failure}", _reach(state))
     if state.damage is not None:
-        return subject.error(f"{state.label} is damaged: {state.damage}", _REBUILD[state.role].format(path=state.label))
+        return subject.error(
+            f"{state.label} is damaged: {state.damage}", _REBUILD[state.role].format(path=shlex.quote(state.label))
+        )
     if state.locked:
         return subject.warning(
             f"{state.label} is locked: a write had to wait in vain; trainings go on, their values come later",
-            f"fuser -v {state.label}    (who holds it); then kagglerun track sync --all",
+            f"fuser -v {shlex.quote(state.label)}    (who holds it); then kagglerun track sync --all",
         )
     return _schema(subject, state)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from kagglerun.environment.doctor.finding import Finding, Subject
@@ -30,9 +31,13 @@ def _room(disk: DiskState) -> Finding:
     subject = Subject(f"disk of {disk.role}", f"room for {disk.role}: {warning_below / _GB:.0f} GB or more")
     shown = f"{disk.free / _GB:.1f} of {disk.total / _GB:.0f} GB free in {disk.path}"
     if not disk.is_writable:
-        return subject.error(f"no file can be made in {disk.path}", f"ls -ld {disk.path}; mount | grep ' ro,'")
+        return subject.error(
+            f"no file can be made in {disk.path}", f"ls -ld {shlex.quote(disk.path)}; mount | grep ' ro,'"
+        )
     if disk.free_inodes_share is not None and disk.free_inodes_share < _LEAST_INODES_SHARE:
-        return subject.warning(f"{shown}, but hardly any file more can be made: inodes", f"df -i {disk.path}")
+        return subject.warning(
+            f"{shown}, but hardly any file more can be made: inodes", f"df -i {shlex.quote(disk.path)}"
+        )
     if disk.free < error_below:
         return subject.error(shown, f"{_largest(disk)}; or another disk: kagglerun -w /other/disk/workspace ...")
     if disk.free < warning_below:
@@ -41,6 +46,7 @@ def _room(disk: DiskState) -> Finding:
 
 
 def _largest(disk: DiskState) -> str:
+    path = shlex.quote(disk.path)
     if disk.role == "workspace":
-        return f"du -xh -d 3 {disk.path} | sort -h | tail    (.kagglerun/cache can be made again)"
-    return f"du -xh -d 1 {disk.path} | sort -h | tail; or TMPDIR=/other/disk"
+        return f"du -xh -d 3 {path} | sort -h | tail    (.kagglerun/cache can be made again)"
+    return f"du -xh -d 1 {path} | sort -h | tail; or TMPDIR=/other/disk"

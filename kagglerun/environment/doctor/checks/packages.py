@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 
 from kagglerun.environment.doctor.finding import Finding, Subject
@@ -37,7 +39,7 @@ def check_packages(probe: Probe) -> Iterator[Finding]:
         return
     missing = [package for package in probe.packages if package.is_required and package.installed is None]
     installed = [package for package in probe.packages if package.installed is not None]
-    others = sorted((one for one in installed if one.installed != one.locked), key=_weight)
+    others = sorted((one for one in installed if _release(one.installed) != one.locked), key=_weight)
     if missing:
         names = _some([package.name for package in missing])
         yield subject.error(f"{len(missing)} of the packages that kagglerun needs are missing: {names}", _mend(probe))
@@ -46,6 +48,11 @@ def check_packages(probe: Probe) -> Iterator[Finding]:
         yield subject.warning(f"{len(others)} of {len(installed)} packages differ: {told}", _mend(probe))
     if not missing and not others:
         yield subject.ok(f"{len(installed)} packages as locked")
+
+
+def _release(version: str | None) -> str:
+    """Without the name of a build: torch 2.6.0+cu124 is 2.6.0."""
+    return (version or "").partition("+")[0]
 
 
 def _weight(package: PackageState) -> tuple[int, str]:
@@ -66,5 +73,7 @@ def _mend(probe: Probe) -> str:
 
 def _reinstall(python: PythonState) -> str:
     if python.checkout is not None:
-        return f"make -C {python.checkout} setup"
+        own_torch = re.search(r"\.venv-torch([\d.]+)/", python.executable)
+        chosen = f" TORCH={own_torch.group(1)}" if own_torch else ""
+        return f"make -C {shlex.quote(python.checkout)} setup{chosen}"
     return "kagglerun image build    (a container with the lock's versions)"

@@ -33,16 +33,21 @@ def python_state() -> PythonState:
 def package_states(lock: Path) -> tuple[PackageState, ...]:
     """Every package of the lock that is meant for this Python and system; none where there is no lock.
 
+    What the image has beside it is in image.lock, and what another torch brings in torch/<its version>.lock, which
+    counts where that torch is installed.
+
     Args:
-        lock: requirements with exact versions, as uv and pip write them.
+        lock: requirements with exact versions, as uv and pip write them; the other locks lie beside it.
     """
     if not lock.is_file():
         return ()
+    release = ".".join((_installed("torch") or "").split(".")[:2])
+    locked: dict[str, str] = {}
+    for path in (lock.with_name("image.lock"), lock, lock.parent / "torch" / f"{release}.lock"):
+        if path.is_file():
+            locked.update(_locked(path.read_text("utf-8")))
     required = _required()
-    return tuple(
-        PackageState(name, version, _installed(name), name in required)
-        for name, version in _locked(lock.read_text("utf-8"))
-    )
+    return tuple(PackageState(name, locked[name], _installed(name), name in required) for name in sorted(locked))
 
 
 def _locked(text: str) -> Iterator[tuple[str, str]]:
