@@ -122,8 +122,10 @@ def _run(request: Request, engine: str | None) -> int:
     workspace, must = Workspace.find(), not request.only_print
     check_request(request, workspace)
     chosen = likely_engine(engine, must_work=must)
+    session = Session(workspace, chosen, _tell)
+    must = must and session.running(request) is None
     digest = image_in_store(chosen, request.wishes.image, must_be_there=must, tell=_tell)
-    return Session(workspace, chosen, _tell).run(replace(request, wishes=replace(request.wishes, digest=digest)))
+    return session.run(replace(request, wishes=replace(request.wishes, digest=digest)))
 
 
 def _tell(line: str) -> None:

@@ -125,7 +125,7 @@ class Session:
             ConfigError: there is no key for SSH, or a variable that shall be passed on is not set.
         """
         services = request.services
-        running = self._running(request)
+        running = self.running(request)
         if running is None:
             return self._start(request, services)
         if services:
@@ -135,7 +135,8 @@ class Session:
             )
         return self._execute(request, Plan(self._into(running, request)), os.environ)
 
-    def _running(self, request: Request) -> str | None:
+    def running(self, request: Request) -> str | None:
+        """Name of the workspace's container that runs; None where there is none, or the engine cannot be asked."""
         if self.engine.name == "buildah" or (request.only_print and not self._answers()):
             return None
         return running_container(self.engine.program, self.workspace)
