@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -141,6 +142,8 @@ def run(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
+            return _forbidden(error)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return _explained(error)
         return _failed(error, f"the disk is full: {error.filename or error}", "free some space, then run again", 1)
@@ -159,6 +162,17 @@ def _usage_message(error: Exception) -> str | None:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return str(error.format_message())
     return None
+
+
+def _forbidden(error: OSError) -> int:
+    """Print which file or folder refuses: a disk mounted for reading alone, a workspace of another user."""
+    folder = Path(os.fsdecode(error.filename)).parent
+    return _failed(
+        error,
+        f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}",
+        f"ls -ld {shlex.quote(str(folder))}    (whoever runs kagglerun must be able to write into the workspace)",
+        1,
+    )
 
 
 def _explained(error: Exception) -> int:

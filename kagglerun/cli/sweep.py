@@ -63,6 +63,7 @@ def sweep(
     """
     from kagglerun.config.load import load_config
     from kagglerun.sweep.budget import settle_until
+    from kagglerun.sweep.lock import one_start_at_a_time
     from kagglerun.sweep.objective import EXPERIMENT
     from kagglerun.sweep.study import prepare_study
     from kagglerun.workspace import Workspace
@@ -76,14 +77,19 @@ def sweep(
     if forecast:
         show_forecast(workspace, parsed, objective or EXPERIMENT)
         return
-    paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
-    if _is_finished(paths, spec):
-        return
-    _choose_workers(paths, ray, ray_submit)
-    if foreground and not ray_submit:
+    with one_start_at_a_time(workspace):
+        paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
+        if _is_finished(paths, spec):
+            return
+        _choose_workers(paths, ray, ray_submit)
+        here = foreground and not ray_submit
+        job = None if here else _begin_job(workspace, paths, spec, ray_submit)
+    if job is None:
         _run_here(workspace, paths, _what(spec))
-    else:
-        _launch(workspace, paths, spec, follow, (ray or "auto") if ray_submit else None)
+        return
+    if ray_submit:
+        _submit(workspace, job, ray or "auto")
+    _tell_of(job, follow, "runs on the cluster alone" if ray_submit else "goes on when you log out")
 
 
 def _check_ray(address: str, ray_submit: bool) -> None:
@@ -125,19 +131,22 @@ def _is_finished(paths: StudyPaths, spec: StudySpec) -> bool:
     return True
 
 
-def _launch(workspace: Workspace, paths: StudyPaths, spec: StudySpec, follow: bool, cluster: str | None) -> None:
-    from kagglerun.cli.logs import exit_code, show_until_end
+def _begin_job(workspace: Workspace, paths: StudyPaths, spec: StudySpec, ray_submit: bool) -> JobPaths:
+    """The job, running; one for a cluster has its folder and nothing else."""
     from kagglerun.jobs.launch import WORK_ENVIRONMENT, launch, new_job
     from kagglerun.sweep.study import coordinator_argv
 
     tell_forecast(workspace, paths, spec)
     name, argv = f"sweep-{spec.name}", coordinator_argv(paths)
-    if cluster is None:
-        job = launch(workspace, name, argv, what=_what(spec), environment=(*WORK_ENVIRONMENT, *_DATABASE_ENVIRONMENT))
-    else:
-        job = new_job(workspace, name, argv, _what(spec), ())
-        _submit(workspace, job, cluster)
-    where = "goes on when you log out" if cluster is None else "runs on the cluster alone"
+    if ray_submit:
+        return new_job(workspace, name, argv, _what(spec), ())
+    return launch(workspace, name, argv, what=_what(spec), environment=(*WORK_ENVIRONMENT, *_DATABASE_ENVIRONMENT))
+
+
+def _tell_of(job: JobPaths, follow: bool, where: str) -> None:
+    """Say that a job has started, and follow it where that is wanted."""
+    from kagglerun.cli.logs import exit_code, show_until_end
+
     out.print(f"started [bold]{job.job_id}[/], which {where}")
     if follow:
         raise typer.Exit(exit_code(show_until_end(job, 1000)))

@@ -21,7 +21,7 @@ from typing import IO, Any
 from kagglerun.errors import JobError
 from kagglerun.files import disk_full_named
 from kagglerun.jobs.process import identity, is_alive
-from kagglerun.workspace import StudyPaths
+from kagglerun.workspace import StudyPaths, Workspace
 
 _ORPHANS_SECONDS = 30.0
 _POLL_SECONDS = 0.2
@@ -58,6 +58,21 @@ def _sign(descriptor: int, job_id: str | None) -> None:
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "identity": identity(os.getpid()), "job": job_id}
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+
+
+@contextlib.contextmanager
+def one_start_at_a_time(workspace: Workspace) -> Iterator[None]:
+    """Begin sweeps of a workspace one after another, so that the second of two that are typed at once sees the first.
+
+    Where its folder cannot be locked nobody waits: the study's own lock refuses the second, in its job's log.
+    """
+    descriptor = os.open(workspace.root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def refuse_if_locked(paths: StudyPaths) -> None:

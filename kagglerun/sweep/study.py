@@ -26,6 +26,8 @@ from kagglerun.sweep.warm_start import keep_earlier_trials
 from kagglerun.workspace import StudyPaths, Workspace
 
 _SHOWN_DIFFERENCES = 4
+_LONGEST_NAME = 120
+"""Its runs, jobs and artifacts add to it, and file systems take 255 bytes."""
 CHANGEABLE = (
     "trials",
     "workers",
@@ -89,6 +91,11 @@ def prepare_study(
     doer = load_objective(objective)
     slug = workspace.resolve_competition(config.competition)
     name = study_name(slug, config.name or "sweep")
+    if len(name) > _LONGEST_NAME:
+        raise ConfigError(
+            f"the study's name has {len(name)} characters ({name[:40]}...), at most {_LONGEST_NAME} fit",
+            hint="choose a shorter one with name=...",
+        )
     if new:
         name = _free_name(workspace, slug, name)
     paths = workspace.study(slug, name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from kagglerun.cli.main import run
 from kagglerun.errors import JobError
 from kagglerun.files import write_text
+from kagglerun.jobs.control import stop_job
 from kagglerun.workspace import JobPaths, Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +90,32 @@ def test_people_are_told_that_a_sweep_in_the_foreground_failed(workspace: Worksp
     assert code == 1
     assert [event["event"] for event in events] == ["failed"]
     assert "2 trials in a row failed" in events[0]["text"]
+
+
+def test_two_sweeps_that_are_typed_at_once_are_one_job(workspace: Workspace) -> None:
+    command = [sys.executable, "-m", "kagglerun", "sweep", "toy", *TOY, "hooks={delay: 0.3}"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate() for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], said
+    assert any("works on the study digits-toy already" in err for _, err in said)
+    (job,) = workspace.all_jobs()
+    assert stop_job(job, now=True).attempts == 1
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_workspace_that_cannot_be_written_is_named(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(workspace.studies / "digits"))
+
+    monkeypatch.setattr("kagglerun.sweep.study.prepare_study", refuse)
+    assert run(["sweep", "toy", *TOY]) == 1
+    said = capsys.readouterr().err
+    assert f"{workspace.studies / 'digits'} cannot be used: {os.strerror(number)}" in " ".join(said.split())
+    assert f"ls -ld '{workspace.studies}'" in " ".join(said.split())
+
+
+def test_a_name_that_no_file_system_takes_is_refused(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sweep", "toy", *TOY, f"name={'n' * 300}"]) == 2
+    assert "has 307 characters" in capsys.readouterr().err
