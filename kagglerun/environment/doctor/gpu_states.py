@@ -36,6 +36,11 @@ class DriverState:
     visible: str | None = None
     library_path: tuple[str, ...] = ()
 
+    @property
+    def hides_gpus(self) -> bool:
+        """Whether CUDA_VISIBLE_DEVICES hides every GPU."""
+        return self.visible is not None and self.visible.strip() in ("", "-1")
+
 
 @dataclass(frozen=True)
 class GpuState:

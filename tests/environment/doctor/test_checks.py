@@ -105,7 +105,11 @@ FAULTS: dict[str, tuple[Probe, str, str, str, str]] = {
         driver(library_path=("/usr/local/cuda/lib64",)),
         *("warning", "libraries", "/usr/local/cuda/lib64", "unset LD_LIBRARY_PATH"),
     ),
-    "GPUs hidden": (driver(visible=""), "warning", "visible GPUs", "is empty", "unset CUDA_VISIBLE_DEVICES"),
+    "GPUs hidden": (driver(visible=""), "warning", "visible GPUs", "is '': trainings", "unset CUDA_VISIBLE_DEVICES"),
+    "GPUs hidden by a number": (
+        torch(driver(visible="-1"), is_available=False, devices=()),
+        *("warning", "visible GPUs", "is '-1': trainings", "unset CUDA_VISIBLE_DEVICES"),
+    ),
     "a GPU that is not there": (
         driver(visible="0,7"),
         *("error", "visible GPUs", "names 7, and there are 2 GPUs", "CUDA_VISIBLE_DEVICES=0,1"),

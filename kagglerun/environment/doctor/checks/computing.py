@@ -22,7 +22,7 @@ def check_torch(probe: Probe) -> Iterator[Finding]:
         yield _failed(subject, "" if state.version is None else f"torch {state.version}: ", state.failure)
     elif state.version is None:
         yield subject.error("torch is not installed", "make setup    (or: pip install kagglerun)")
-    elif probe.gpus and state.cuda and not state.is_available and probe.driver.visible != "":
+    elif probe.gpus and state.cuda and not state.is_available and not probe.driver.hides_gpus:
         yield _failed(subject, f"torch {state.version} sees no GPU: ", state.why_not or "it says nothing of why")
     else:
         yield subject.ok(f"torch {state.version}{_parts(state)}")

@@ -115,8 +115,10 @@ def _visible(state: DriverState, count: int) -> Iterator[Finding]:
     subject = Subject("visible GPUs", "CUDA_VISIBLE_DEVICES names GPUs that are there")
     named = [part.strip() for part in (state.visible or "").split(",") if part.strip()]
     absent = [name for name in named if name.lstrip("-").isdigit() and not 0 <= int(name) < count]
-    if not named:
-        yield subject.warning("CUDA_VISIBLE_DEVICES is empty: trainings run on the CPU", "unset CUDA_VISIBLE_DEVICES")
+    if state.hides_gpus:
+        yield subject.warning(
+            f"CUDA_VISIBLE_DEVICES is {state.visible!r}: trainings run on the CPU", "unset CUDA_VISIBLE_DEVICES"
+        )
     elif absent:
         yield subject.error(
             f"CUDA_VISIBLE_DEVICES names {', '.join(absent)}, and there are {_gpus(count)}: CUDA ignores what follows",
