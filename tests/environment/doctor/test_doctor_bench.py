@@ -58,6 +58,9 @@ UNKNOWN = (
     "NVIDIA GeForce GTX 1080 Ti",
     "AMD Instinct MI300X",
     "NVIDIA T400",
+    "GRID T4-16Q",
+    "NVIDIA A40-48Q",
+    "NVIDIA A10-24C",
 )
 
 

@@ -92,12 +92,12 @@ MODELS: tuple[GpuModel, ...] = (
     GpuModel("RTX 3080 Ti", r"RTX 3080 Ti", 34.1, 34.1, 68.2, 68.2, 912, 350, "D"),
     GpuModel("RTX 3080", r"RTX 3080(?! Ti)", 29.8, 29.8, 59.5, 59.5, 760, 320, "A"),
     GpuModel("RTX 3070", r"RTX 3070(?! Ti)", 20.3, 20.3, 40.6, 40.6, 448, 220, "A"),
-    GpuModel("RTX 3060", r"RTX 3060(?! Ti)", 12.7, 12.7, 25.5, 25.5, 360, 170, "D"),
     GpuModel("RTX 2080 Ti", r"RTX 2080 Ti", 13.4, None, 53.8, None, 616, 250, "T"),
 )
 """The first whose pattern is found in a name is the model."""
 
-_OF_NOTEBOOKS = re.compile(r"laptop|max-q(?!.*workstation)|mobile|notebook", re.IGNORECASE)
+_OTHER_THAN_NAMED = re.compile(r"laptop|max-q(?!.*workstation)|mobile|notebook|^grid |-\d+[abcq]$", re.IGNORECASE)
+"""GPUs of notebooks share a name with faster ones; a part of one that a hypervisor gives (vGPU) has its name."""
 
 
 def model_of(name: str) -> GpuModel | None:
@@ -106,6 +106,6 @@ def model_of(name: str) -> GpuModel | None:
     Args:
         name: as NVML and torch give it, e.g. "NVIDIA H100 80GB HBM3".
     """
-    if _OF_NOTEBOOKS.search(name):
-        return None  # GPUs of notebooks share a name with faster ones
+    if _OTHER_THAN_NAMED.search(name):
+        return None
     return next((model for model in MODELS if re.search(model.pattern, name)), None)
