@@ -7,6 +7,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ _MOST_POINTS = 20_000
 _MOST_NUMBERED_CLASSES = 25
 
 History = Sequence[Mapping[str, float]]
-Curve = tuple[Sequence[float], Sequence[float]]
 
 
 def learning_curves(histories: Sequence[History], path: Path, folds: Sequence[int] | None = None) -> Path:
@@ -191,29 +191,42 @@ def importances(shares: Mapping[str, float], path: Path) -> Path:
     return _save(figure, path)
 
 
-def over_time(panels: Mapping[str, Mapping[str, Curve]], borders: Sequence[float], unit: str, path: Path) -> Path:
-    """Panels under one another on one time axis.
+@dataclass(frozen=True)
+class Line:
+    """A curve over time: times and values, both (n,); lines of one colour number have the same colour."""
 
-    Args:
-        panels: title to the panel's curves: name to times and values, both (n,).
-        borders: times at which a vertical line stands in all of them.
-        unit: of the times.
-        path: the PNG to write.
+    label: str
+    colour: int
+    times: Sequence[float]
+    values: Sequence[float]
+    is_dashed: bool = False
 
-    Returns:
-        `path`.
-    """
-    figure = _figure(8.6, 0.6 + 1.7 * len(panels))
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines that share an axis, whose ends are fixed where they are given."""
+
+    title: str
+    lines: Sequence[Line]
+    lowest: float | None = 0.0
+    highest: float | None = None
+
+
+def over_time(panels: Sequence[Panel], borders: Sequence[float], unit: str, path: Path) -> Path:
+    """Panels under one another on one time axis, with a vertical line at each border; `unit` is the times'."""
+    figure = _figure(8.6, 0.6 + 1.6 * len(panels))
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
-    for axis, (title, curves) in zip(axes, panels.items(), strict=True):
-        for index, (name, (times, values)) in enumerate(curves.items()):
-            mark = "o" if len(times) == 1 else None
-            axis.plot(times, values, color=_colour(index), linewidth=1.3, label=_shown(name, 30), marker=mark)
+    for axis, panel in zip(axes, panels, strict=True):
+        for line in panel.lines:
+            style = "--" if line.is_dashed else "-"
+            axis.plot(line.times, line.values, style, color=_colour(line.colour), linewidth=1.3, label=line.label)
         for border in borders:
             axis.axvline(border, color=_GREY, linewidth=0.8, linestyle=":")
-        axis.set_title(title, loc="left")
+        axis.set_ylim(panel.lowest, panel.highest)
+        axis.set_title(panel.title, loc="left")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
         _style(axis)
+    axes[-1].set_xlim(0)
     axes[-1].set_xlabel(unit)
     return _save(figure, path)
 

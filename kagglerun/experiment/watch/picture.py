@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from kagglerun.experiment.plots import Curve, over_time
+from kagglerun.experiment.plots import Line, Panel, over_time
 from kagglerun.experiment.watch.run_watch import SYSTEM
 from kagglerun.tracking.journal import Journal, Start, Values
 from kagglerun.workspace import RunPaths
@@ -23,17 +24,39 @@ _MOST_POINTS = 1500
 """More than the picture has columns."""
 _LONG_SECONDS = 2 * 3600.0
 _MINUTES = 300.0
-_PANELS = (
-    (r"gpu_(?P<gpu>[\d.]+)_utilization_percentage", "GPU busy, %", "GPU {gpu}"),
-    (r"loader_wait_percentage", "GPU busy, %", "waiting for data"),
-    (r"gpu_(?P<gpu>[\d.]+)_memory_usage_megabytes", "GPU memory, GB", "GPU {gpu}"),
-    (r"gpu_(?P<gpu>[\d.]+)_temperature_celsius", "GPU temperature, °C", "GPU {gpu}"),
-    (r"gpu_(?P<gpu>[\d.]+)_power_usage_watts", "GPU power, W", "GPU {gpu}"),
-    (r"cpu_cores_busy", "Cores busy", "this run"),
-    (r"memory_gigabytes", "Memory, GB", "this run"),
+Name = TypeVar("Name")
+_WAIT_COLOUR = 8
+_LOSSES = re.compile(r"fold(?P<fold>\d+)/(?P<kind>train|valid)_loss")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A panel of one kind of metric.
+
+    Attributes:
+        title: the panel's.
+        pattern: the metrics' names after "system/"; its group `gpu` is the GPU's number.
+        factor: what the values are multiplied by.
+        highest: upper end of the axis.
+        lowest: lower end of the axis.
+    """
+
+    title: str
+    pattern: str
+    factor: float = 1.0
+    highest: float | None = None
+    lowest: float | None = 0.0
+
+
+_KINDS = (
+    _Kind("GPU busy, %", r"gpu_(?P<gpu>[\d.]+)_utilization_percentage", highest=101.0),
+    _Kind("GPU memory, GB", r"gpu_(?P<gpu>[\d.]+)_memory_usage_megabytes", factor=1e-3),
+    _Kind("GPU power, W", r"gpu_(?P<gpu>[\d.]+)_power_usage_watts"),
+    _Kind("GPU temperature, °C", r"gpu_(?P<gpu>[\d.]+)_temperature_celsius", lowest=None),
+    _Kind("Updates waiting for data, %", r"loader_wait_percentage", highest=101.0),
+    _Kind("Cores busy", r"cpu_cores_busy"),
+    _Kind("Memory of the processes, GB", r"memory_gigabytes"),
 )
-_WITHOUT_GPU = "Waiting for data, %"
-_LOSSES = re.compile(r"fold(?P<fold>\d+)/(?P<name>(train|valid)_loss)")
 
 
 @dataclass
@@ -41,18 +64,18 @@ class _Told:
     """What a journal tells.
 
     Attributes:
-        times: milliseconds since 1970 of each stretch's end.
-        seconds: of work until then.
+        marks: (milliseconds since 1970, seconds of work until then), where an attempt began and where a stretch ended.
         system: metric to (seconds, values).
-        losses: fold and kind of loss to (milliseconds, values).
-        starts: milliseconds of each attempt's beginning.
+        losses: (fold, kind) to (milliseconds, values).
+        borders: seconds of work at which later attempts began.
+        stretches: how many there are.
     """
 
-    times: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
+    marks: list[tuple[int, float]] = field(default_factory=list)
     system: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
-    losses: dict[str, tuple[list[float], list[float]]] = field(default_factory=dict)
-    starts: list[int] = field(default_factory=list)
+    losses: dict[tuple[int, str], tuple[list[float], list[float]]] = field(default_factory=dict)
+    borders: list[float] = field(default_factory=list)
+    stretches: int = 0
 
 
 def draw_machine(run: RunPaths) -> Path | None:
@@ -62,42 +85,61 @@ def draw_machine(run: RunPaths) -> Path | None:
         The picture; None for a run that was over too soon for it.
     """
     told = _read(Journal(run.journal))
-    if len(told.times) < _LEAST_POINTS:
+    if told.stretches < _LEAST_POINTS:
         return None
-    scale, unit = _unit(told.seconds[-1])
-    panels: dict[str, dict[str, Curve]] = {}
+    scale, unit = _unit(told.marks[-1][1])
+    panels = [panel for kind in _KINDS if (panel := _panel(kind, told, scale)).lines]
+    if told.losses:
+        panels.append(_losses(told, scale))
+    return over_time(panels, [border / scale for border in told.borders], unit, run.plots / "machine.png")
+
+
+def _panel(kind: _Kind, told: _Told, scale: float) -> Panel:
+    lines: list[Line] = []
     for name, (seconds, values) in told.system.items():
-        for pattern, title, label in _PANELS:
-            if found := re.fullmatch(SYSTEM + pattern, name):
-                thousandth = 1e-3 if name.endswith("megabytes") else 1.0
-                curve = _thinned([second / scale for second in seconds], [value * thousandth for value in values])
-                panels.setdefault(title, {})[label.format(**found.groupdict())] = curve
-    for name, (moments, values) in told.losses.items():
-        at = np.interp(moments, told.times, told.seconds) / scale
-        panels.setdefault("Loss", {})[name] = _thinned(at.tolist(), values)
-    return over_time(_in_order(panels), _borders(told, scale), unit, run.plots / "machine.png")
+        found = re.fullmatch(SYSTEM + kind.pattern, name)
+        if found is not None:
+            gpu = found.groupdict().get("gpu")
+            label, colour = ("this run", _WAIT_COLOUR) if gpu is None else (f"GPU {gpu}", len(lines))
+            times = [second / scale for second in seconds]
+            lines.append(Line(label, colour, *_thinned(times, [value * kind.factor for value in values])))
+    return Panel(kind.title, lines, kind.lowest, kind.highest)
+
+
+def _losses(told: _Told, scale: float) -> Panel:
+    moments, seconds = zip(*told.marks, strict=True)
+    lines = []
+    for (fold, kind), (at, values) in sorted(told.losses.items()):
+        times = (np.interp(at, moments, seconds) / scale).tolist()
+        lines.append(Line(f"fold {fold} {kind}", fold, *_thinned(times, values), is_dashed=kind == "train"))
+    return Panel("Loss", lines, lowest=None)
 
 
 def _read(journal: Journal) -> _Told:
     told = _Told()
     for entry in journal.read():
+        worked = told.marks[-1][1] if told.marks else 0.0
         if isinstance(entry.body, Start):
-            told.starts.append(entry.time_ms)
-        if not isinstance(entry.body, Values):
-            continue
-        step = float(entry.body.step)
-        for name, value in entry.body.values.items():
-            if name.startswith(SYSTEM):
-                _add(told.system, name, step, value)
-            elif found := _LOSSES.fullmatch(name):
-                _add(told.losses, f"fold {found['fold']} {found['name'].replace('_loss', '')}", entry.time_ms, value)
-        if any(name.startswith(SYSTEM) for name in entry.body.values):
-            told.times.append(entry.time_ms)
-            told.seconds.append(step)
+            told.borders += [worked] if worked else []
+            told.marks.append((entry.time_ms, worked))
+        elif isinstance(entry.body, Values):
+            _take(told, entry.body, entry.time_ms)
     return told
 
 
-def _add(curves: dict[str, tuple[list[float], list[float]]], name: str, at: float, value: float) -> None:
+def _take(told: _Told, body: Values, time_ms: int) -> None:
+    step = float(body.step)
+    for name, value in body.values.items():
+        if name.startswith(SYSTEM):
+            _add(told.system, name, step, value)
+        elif found := _LOSSES.fullmatch(name):
+            _add(told.losses, (int(found["fold"]), found["kind"]), time_ms, value)
+    if any(name.startswith(SYSTEM) for name in body.values):
+        told.marks.append((time_ms, step))
+        told.stretches += 1
+
+
+def _add(curves: dict[Name, tuple[list[float], list[float]]], name: Name, at: float, value: float) -> None:
     times, values = curves.setdefault(name, ([], []))
     times.append(at)
     values.append(value)
@@ -109,24 +151,10 @@ def _unit(seconds: float) -> tuple[float, str]:
     return (60.0, "minutes of work") if seconds >= _MINUTES else (1.0, "seconds of work")
 
 
-def _borders(told: _Told, scale: float) -> list[float]:
-    """Where later attempts began."""
-    later = [start for start in told.starts[1:] if start > told.times[0]]
-    return [float(np.interp(start, told.times, told.seconds)) / scale for start in later]
-
-
-def _thinned(times: Sequence[float], values: Sequence[float]) -> Curve:
+def _thinned(times: Sequence[float], values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
     """Means of neighbours, where there are more than can be seen."""
     step = -(-len(times) // _MOST_POINTS)
     if step == 1:
         return times, values
     parts = [slice(first, first + step) for first in range(0, len(times), step)]
     return [float(np.mean(times[part])) for part in parts], [float(np.mean(values[part])) for part in parts]
-
-
-def _in_order(panels: dict[str, dict[str, Curve]]) -> dict[str, dict[str, Curve]]:
-    """Panels from the GPU to the loss; without a GPU only the cores, the memory and the wait are there."""
-    titles = [*dict.fromkeys(title for _, title, _ in _PANELS), "Loss"]
-    has_gpu = any(name != "waiting for data" for name in panels.get(_PANELS[0][1], {}))
-    shown = {title: panels[title] for title in titles if title in panels}
-    return shown if has_gpu else {(_WITHOUT_GPU if title == _PANELS[0][1] else title): shown[title] for title in shown}
