@@ -17,7 +17,7 @@ from kagglerun.workspace import Workspace
 if TYPE_CHECKING:
     from kagglerun.config.card import Card
     from kagglerun.config.schema import Config
-    from kagglerun.notebooks.build import Carried
+    from kagglerun.notebooks.build import Carried, Notebook
     from kagglerun.notebooks.plan import NotebookPlan
 
 _MOST_MANIFEST_BYTES = 1_000_000
@@ -69,10 +69,10 @@ def notebook(
     workspace = Workspace.find()
     asked = _Asked(platform, _work(train, sweep), packages, gpu, hours, save_minutes)
     parsed = load_config(workspace.config_file(config), overrides or ())
-    plan, text = make_notebook(*_plan(workspace, parsed, asked))
-    path = output or _usual_place(plan)
-    dump(path, text)
-    _say_what_next(plan, path, len(text))
+    made = make_notebook(*_plan(workspace, parsed, asked))
+    path = output or _usual_place(made.plan)
+    dump(path, made.text)
+    _say_what_next(made, path)
 
 
 @dataclass(frozen=True)
@@ -199,28 +199,42 @@ def _usual_place(plan: NotebookPlan) -> Path:
     return Path(plan.run_id) / name if plan.platform == "kaggle" else Path(name)
 
 
-def _say_what_next(plan: NotebookPlan, path: Path, size: int) -> None:
-    out.print(f"{path}: {plan.work}s {plan.competition} on {_where(plan)}; {size / 1e6:.1f} MB", markup=False)
+def _say_what_next(made: Notebook, path: Path) -> None:
+    plan, size = made.plan, len(made.text) / 1e6
+    out.print(f"{path}: {plan.work}s {plan.competition} on {_where(plan)}; {size:.1f} MB", markup=False)
     if plan.platform == "colab":
         out.print("next: open it at https://colab.research.google.com (File > Upload notebook), then Run all")
-        return
-    from kagglerun.errors import CredentialsMissing
-    from kagglerun.kaggle_api.credentials import find_credentials
+    else:
+        _describe_for_kaggle(made, path)
+
+
+def _describe_for_kaggle(made: Notebook, path: Path) -> None:
+    """Write what the official client reads, and say its commands."""
+    from kagglerun.notebooks.attached import write_data_set
     from kagglerun.notebooks.build import KERNEL_METADATA, write_kernel_metadata
 
+    user, folder = _user(), path.parent
+    if not write_kernel_metadata(folder / KERNEL_METADATA, path.name, made, user):
+        out.print(f"{folder / KERNEL_METADATA} describes another notebook and stays as it is", markup=False)
+        return
+    commands = [f"kaggle kernels push -p {folder}"]
+    if made.attached is not None:
+        write_data_set(folder / "data-set", made.attached, user)
+        out.print("too large for a notebook on Kaggle: kagglerun itself is a data set beside it")
+        commands.insert(0, f"kaggle datasets create -p {folder / 'data-set'}")
+    if user is None:
+        out.print(f"first: put your user name into the metadata files in {folder}", markup=False)
+    out.print(f"next: {'    then: '.join(commands)}", markup=False)
+
+
+def _user() -> str | None:
+    from kagglerun.errors import CredentialsMissing
+    from kagglerun.kaggle_api.credentials import find_credentials
+
     try:
-        user = find_credentials().username
+        return find_credentials().username
     except CredentialsMissing:
-        user = None
-    description = path.parent / KERNEL_METADATA
-    if not write_kernel_metadata(description, path, plan, user):
-        out.print(f"{description} describes another notebook and stays as it is", markup=False)
-    elif user is None:
-        out.print(
-            f"next: put your user name into {description}, then: kaggle kernels push -p {path.parent}", markup=False
-        )
-    else:
-        out.print(f"next: kaggle kernels push -p {path.parent}", markup=False)
+        return None
 
 
 def _where(plan: NotebookPlan) -> str:

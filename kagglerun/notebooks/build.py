@@ -19,6 +19,7 @@ import nbformat
 from kagglerun.errors import ConfigError
 from kagglerun.files import read_json, write_json, write_text
 from kagglerun.notebooks import bootstrap
+from kagglerun.notebooks.attached import MOST_EMBEDDED_BYTES, UNKNOWN_USER, data_set_slug, finding_cell
 from kagglerun.notebooks.package import carried_wheel, runtime_lock, stored_zip
 from kagglerun.notebooks.plan import NotebookPlan, PlanFiles
 from kagglerun.notebooks.platforms import find_platform
@@ -50,48 +51,65 @@ class Carried:
     lock: str
 
 
-def make_notebook(plan: NotebookPlan, carried: Carried) -> tuple[NotebookPlan, str]:
-    """The notebook as JSON text; the same plan and files give the same bytes.
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook.
+
+    Attributes:
+        plan: what it does, with its run id.
+        text: the notebook as JSON.
+        attached: its payload where that is a data set beside it; None where it stands in the notebook.
+    """
+
+    plan: NotebookPlan
+    text: str
+    attached: str | None
+
+
+def make_notebook(plan: NotebookPlan, carried: Carried) -> Notebook:
+    """Make the notebook; the same plan and files give the same bytes.
 
     Args:
         plan: what it does; its `run_id` is a beginning, to which the digest of what it carries is added.
         carried: what goes with it.
-
-    Returns:
-        The plan with its run id, and the notebook.
     """
     lock = "" if plan.packages == "platform" else runtime_lock(carried.lock)
     plan = replace(plan, run_id=f"{plan.run_id}-{plan.platform}-{_digest(plan, carried)}")
     notebook = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
-    notebook.cells = _cells(plan, carried, _payload(plan, carried, lock))
+    payload = _payload(plan, carried, lock)
+    attaches = plan.platform == "kaggle" and len(payload) > MOST_EMBEDDED_BYTES
+    notebook.cells = _cells(plan, carried, payload, attaches)
     notebook.metadata.update(_metadata(plan))
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"kagglerun-{number}"  # nbformat's are random
     nbformat.validate(notebook)
-    return plan, str(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
+    text = str(nbformat.writes(notebook))  # type: ignore[no-untyped-call]
+    return Notebook(plan, text, payload if attaches else None)
 
 
-def write_kernel_metadata(path: Path, notebook: Path, plan: NotebookPlan, user: str | None) -> bool:
+def write_kernel_metadata(path: Path, file_name: str, notebook: Notebook, user: str | None) -> bool:
     """Write what `kaggle kernels push` reads; False when another notebook's stands there.
 
     Args:
         path: kernel-metadata.json beside the notebook.
+        file_name: the notebook's file.
         notebook: the notebook.
-        plan: what it does.
         user: the user's name on Kaggle; None leaves a place to fill in.
     """
-    if path.exists() and read_json(path).get("code_file") != notebook.name:
+    if path.exists() and read_json(path).get("code_file") != file_name:
         return False
-    write_json(path, kernel_metadata(notebook.name, plan, user))
+    write_json(path, kernel_metadata(file_name, notebook, user))
     return True
 
 
-def kernel_metadata(file_name: str, plan: NotebookPlan, user: str | None) -> dict[str, Any]:
+def kernel_metadata(file_name: str, notebook: Notebook, user: str | None) -> dict[str, Any]:
     """The description of a notebook on Kaggle; see `write_kernel_metadata`."""
+    plan, owner = notebook.plan, user or UNKNOWN_USER
+    data_sets = [f"{owner}/{data_set_slug(notebook.attached)}"] if notebook.attached else []
     slug = re.sub(r"[^a-z0-9]+", "-", plan.run_id.lower()).strip("-")[:50].strip("-")
     practice = plan.competition.startswith("practice/")
     said = {
-        "id": f"{user or 'INSERT_YOUR_USER_NAME'}/{slug}",
+        "id": f"{owner}/{slug}",
         "title": slug,
         "code_file": file_name,
         "language": "python",
@@ -99,7 +117,7 @@ def kernel_metadata(file_name: str, plan: NotebookPlan, user: str | None) -> dic
         "is_private": True,
         "enable_gpu": plan.gpu is not None,
         "enable_internet": True,
-        "dataset_sources": [],
+        "dataset_sources": data_sets,
         "competition_sources": [] if practice else [plan.competition.removeprefix("kaggle/")],
         "kernel_sources": [],
     }
@@ -127,16 +145,17 @@ def _payload(plan: NotebookPlan, carried: Carried, lock: str) -> str:
     return "\n".join(textwrap.wrap(packed, _LINE_LENGTH, break_on_hyphens=False))
 
 
-def _cells(plan: NotebookPlan, carried: Carried, payload: str) -> list[Any]:
+def _cells(plan: NotebookPlan, carried: Carried, payload: str, attaches: bool) -> list[Any]:
     platform = find_platform(plan.platform)
     folder = str(platform.local / "plan")
     code = inspect.getsource(bootstrap)
     install = f"{code}\n\ninstall(PAYLOAD, {folder!r}, {plan.packages!r})\n"
     hidden = {"jupyter": {"source_hidden": True}, "cellView": "form", "_kg_hide-input": True}
+    embedded = f'# @title kagglerun, packed\nPAYLOAD = """\n{payload}\n"""'
     connect = f"from kagglerun.notebooks.kernel import connect\n\nsession = connect({folder!r})"
     return [
         nbformat.v4.new_markdown_cell(_introduction(plan, carried)),  # type: ignore[no-untyped-call]
-        _code(f'# @title kagglerun, packed\nPAYLOAD = """\n{payload}\n"""', hidden),
+        _code(finding_cell(payload, platform.inputs) if attaches and platform.inputs else embedded, hidden),
         _code(f"# @title install\n{install}", hidden),
         _code(connect, {}),
         _code("session.work()", {}),

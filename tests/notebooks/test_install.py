@@ -22,8 +22,8 @@ def test_wheel_and_locked_packages_are_installed_once(platform_python: Path, tmp
     import nbformat
 
     lock = (Path(bootstrap.__file__).parents[1] / "environment/requirements.lock").read_text()
-    _, text = make_notebook(_PLAN, Carried("competition: practice/wine\n", None, None, None, lock))
-    cells = nbformat.reads(text, as_version=4).cells
+    made = make_notebook(_PLAN, Carried("competition: practice/wine\n", None, None, None, lock))
+    cells = nbformat.reads(made.text, as_version=4).cells
     program = tmp_path / "cells.py"
     folder = tmp_path / "plan"
     install = f"{inspect.getsource(bootstrap)}\ninstall(PAYLOAD, {str(folder)!r}, 'locked')\n"

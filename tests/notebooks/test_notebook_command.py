@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -41,7 +42,7 @@ def small_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def _wheel(lock: str) -> bytes:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr(LOCK, lock)
+        archive.writestr(zipfile.ZipInfo(LOCK), lock)
     return buffer.getvalue()
 
 
@@ -169,3 +170,26 @@ def test_lock_in_the_notebook_has_what_runs_and_no_tool_of_developers() -> None:
     assert set(small.splitlines()) <= set(lock.splitlines())
     for line in small.splitlines():
         assert line[0].isalnum() or line.startswith("    --hash=sha256:")
+
+
+def test_payload_too_large_for_kaggle_is_a_data_set_that_the_notebook_finds(
+    made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kagglerun.notebooks.build.MOST_EMBEDDED_BYTES", 100)
+    monkeypatch.setenv("KAGGLERUN_PLATFORM_ROOT", str(tmp_path))
+    monkeypatch.setenv("KAGGLE_USERNAME", "somebody")
+    monkeypatch.setenv("KAGGLE_KEY", "k")
+    assert run(["notebook", "net.yaml", "--for", "kaggle", "-o", "k/n.ipynb"]) == 0
+    assert "kaggle datasets create -p k/data-set    then: kaggle kernels push -p k" in capsys.readouterr().out
+    described = json.loads(Path("k/data-set/dataset-metadata.json").read_text())
+    assert json.loads(Path("k/kernel-metadata.json").read_text())["dataset_sources"] == [described["id"]]
+    cell = nbformat.read("k/n.ipynb", as_version=4).cells[1].source
+    names: dict[str, str] = {}
+    with pytest.raises(SystemExit, match="Add Input"):
+        exec(cell, names)
+    mounted = tmp_path / "kaggle/input/datasets/somebody" / described["title"]
+    mounted.parent.mkdir(parents=True)
+    shutil.copytree("k/data-set", mounted)
+    exec(cell, names)
+    bootstrap.unpack(names["PAYLOAD"], str(tmp_path / "there"))
+    assert PlanFiles(tmp_path / "there").read().competition == "made"
