@@ -64,6 +64,10 @@ FAULTS: dict[str, tuple[Probe, str, str, str, str]] = {
         packages(PackageState("aiohttp", "3.1", "3.0", True), PackageState("torch", "2.15.0", "2.9.0", True)),
         *("warning", "packages", "2 of 2 packages differ: torch 2.9.0 (lock: 2.15.0), aiohttp", "make -C"),
     ),
+    "another version in a session": (
+        replace(packages(PackageState("torch", "2.15.0", "2.9.0", True)), notebook=KAGGLE),
+        *("warning", "packages", "torch 2.9.0 (lock: 2.15.0)", "kagglerun notebook CONFIG --for kaggle --train"),
+    ),
     "no lock": (packages(), "warning", "packages", "not there", "make -C"),
     # the driver
     "no driver": (BARE_HOST, "error", "driver", "2 GPUs on the bus, but no driver", "modprobe nvidia"),

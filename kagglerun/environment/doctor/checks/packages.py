@@ -67,7 +67,8 @@ def _some(names: list[str]) -> str:
 
 def _mend(probe: Probe) -> str:
     if probe.notebook is not None:
-        return "kagglerun notebook CONFIG --for colab --train    (makes a notebook that installs the lock)"
+        where = probe.notebook.platform.lower()
+        return f"kagglerun notebook CONFIG --for {where} --train    (makes a notebook that installs the lock)"
     return _reinstall(probe.python)
 
 
