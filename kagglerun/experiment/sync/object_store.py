@@ -115,6 +115,7 @@ def _open(scheme: str) -> Any:
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if scheme == "s3":
         limits = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
+        options["max_concurrency"] = 1  # parts are small: no question for their size before they are read
         options["config_kwargs"] = {**limits, "retries": {"max_attempts": 2, "mode": "standard"}}
     try:
         return fsspec.filesystem(scheme, **options)

@@ -20,6 +20,8 @@ _R = TypeVar("_R")
 
 _LIST_FROM = 200
 """From so many parts on one list of all that are there is quicker than a question for each."""
+_ASK_FROM_BYTES = 128 << 10
+"""Writing a smaller part takes no longer than asking whether it is there."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,25 @@ class Parts:
         self._store, self._verify = store, verify
         self._known: set[str] = set()
 
+    def note_there(self, files: Iterable[FileEntry]) -> None:
+        """A version at the target names these files, so their parts are there; said again by `verify` alone."""
+        if not self._verify:
+            self._known |= {digest for entry in files for digest in entry.parts}
+
     def missing(self, files: Iterable[FileEntry]) -> list[Part]:
-        """The parts of files that the target has not, each once."""
+        """The parts of files that the target has not, each once; small ones of which that is not known as well."""
         all_parts = (Part(entry, index) for entry in files for index in range(len(entry.parts)))
         unknown = {part.digest: part for part in all_parts if part.digest not in self._known}
-        if len(unknown) >= _LIST_FROM and not self._verify:
+        if self._verify:
+            self._ask(unknown.values())
+        elif len(unknown) >= _LIST_FROM:
             self._known |= _listed(self._store.names("parts"), unknown)
         else:
-            found = _at_once(self._store, self._is_there, unknown.values())
-            self._known |= {part.digest for part, is_there in found if is_there}
+            self._ask([part for part in unknown.values() if part.size >= _ASK_FROM_BYTES])
         return [part for digest, part in unknown.items() if digest not in self._known]
+
+    def _ask(self, parts: Iterable[Part]) -> None:
+        self._known |= {part.digest for part, is_there in _at_once(self._store, self._is_there, parts) if is_there}
 
     def write(self, folder: Path, parts: Iterable[Part]) -> None:
         """Write parts of files in a folder to the target.

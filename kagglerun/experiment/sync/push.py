@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -153,6 +154,8 @@ class _Pusher:
             there: the versions that the target has.
         """
         item, known = here.item, newest(there)
+        if known is not None and not self._options.verify:
+            self._note_there(item, known)
         missing = self._parts.missing(here.files)
         done = Outcome(item, Result.CARRIED, len({part.entry.path for part in missing}), sum(p.size for p in missing))
         if self._options.dry_run:
@@ -167,6 +170,10 @@ class _Pusher:
         version = Version(known.number + 1 if known else 1, digest_of(files))
         write_version(self._store, item, version, files)
         return self._settled(version, done, is_same=version.digest == here.digest)
+
+    def _note_there(self, item: Item, known: Version) -> None:
+        with contextlib.suppress(ContentDamaged):
+            self._parts.note_there(read_version(self._store, item, known))
 
     def _settled(self, version: Version, done: Outcome, is_same: bool) -> Outcome:
         """See whether another machine wrote a version at the same time; if not, forget the earlier ones.

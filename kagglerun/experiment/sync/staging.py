@@ -130,7 +130,7 @@ def finish_moves(workspace: Workspace) -> None:
                 Staging(workspace, Item(Kind(kind), slug, name)).move()
         for folder, _, _ in os.walk(parent, topdown=False):
             with contextlib.suppress(OSError):
-                os.rmdir(folder)  # only those that are empty
+                Path(folder).rmdir()  # only those that are empty
 
 
 @contextlib.contextmanager

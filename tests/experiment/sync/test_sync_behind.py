@@ -75,6 +75,7 @@ def test_a_finished_run_is_pushed_behind_the_work(workspace: Workspace, target: 
     wait_until(lambda: is_over(workspace))
 
 
+@pytest.mark.long
 def test_one_process_serves_many_requests(workspace: Workspace, target: FolderStore, quick: None) -> None:
     for number in range(6):
         make_run(workspace, f"run-{number}", weights=0)
@@ -83,6 +84,7 @@ def test_one_process_serves_many_requests(workspace: Workspace, target: FolderSt
     wait_until(lambda: is_over(workspace))
 
 
+@pytest.mark.long
 def test_a_target_that_is_away_is_tried_again_until_it_is_back(
     workspace: Workspace, tmp_path: Path, quick: None
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_target_that_is_away_is_tried_again_until_it_is_back(
     wait_until(lambda: is_over(workspace))
 
 
+@pytest.mark.long
 def test_what_differs_at_the_target_is_noted(workspace: Workspace, target: FolderStore, quick: None) -> None:
     from kagglerun.experiment.sync.push import push
     from kagglerun.experiment.sync.selection import Selection

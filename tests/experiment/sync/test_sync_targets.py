@@ -23,6 +23,7 @@ from tests.experiment.sync.servers import s3_server, ssh_server
 
 ALL = Selection(weights=Weights.ALL)
 S3 = pytest.param("s3", marks=pytest.mark.long)
+SSH = pytest.param("ssh", marks=pytest.mark.long)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def store(workspace: Workspace, address: str) -> Iterator[Store]:
         yield found
 
 
-@pytest.mark.parametrize("address", ["folder", "ssh", S3], indirect=True)
+@pytest.mark.parametrize("address", ["folder", SSH, S3], indirect=True)
 def test_a_store_keeps_contents_whole(store: Store) -> None:
     assert store.names("runs") == {}
     assert store.size("runs/a/b") is None
@@ -67,7 +68,7 @@ def test_a_store_keeps_contents_whole(store: Store) -> None:
     assert store.names("runs/a") == {}
 
 
-@pytest.mark.parametrize("address", [pytest.param("ssh", marks=pytest.mark.long), S3], indirect=True)
+@pytest.mark.parametrize("address", [SSH, S3], indirect=True)
 def test_runs_and_studies_go_there_and_back(address: str, tmp_path: Path) -> None:
     here, there = make_workspace(tmp_path / "here"), make_workspace(tmp_path / "there")
     make_run(here, 'one\'s "run"')
