@@ -155,7 +155,7 @@ class DatabaseState:
     """One database.
 
     Attributes:
-        role: "MLflow" or "studies".
+        role: "MLflow" or "studies"; "settings" where the file that names both cannot be read.
         label: its address without a password.
         exists: whether it is there already; it is made when it is first needed.
         schema: the revision of its tables.

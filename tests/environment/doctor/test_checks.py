@@ -254,6 +254,10 @@ FAULTS: dict[str, tuple[Probe, str, str, str, str]] = {
         database("studies", failure="connection refused"),
         *("error", "studies database", "refused", "KAGGLERUN_STUDIES_URL"),
     ),
+    "settings that cannot be read": (
+        database("settings", label="/w/settings.yaml", failure="/w/settings.yaml: unknown key"),
+        *("error", "settings", "unknown key", "mend or remove /w/settings.yaml"),
+    ),
     # Colab and Kaggle
     "Colab without a GPU": (
         in_session(replace(COLAB, accelerator="none")),

@@ -17,7 +17,11 @@ _REBUILD = {
 def check_databases(probe: Probe) -> Iterator[Finding]:
     """Each database is whole, free to be written and of a schema that the installed library knows."""
     for state in probe.databases:
-        yield _of_one(state)
+        if state.role == "settings":
+            subject = Subject("settings", "settings.yaml, which names the databases")
+            yield subject.error(state.failure or state.label, f"mend or remove {shlex.quote(state.label)}")
+        else:
+            yield _of_one(state)
 
 
 def _of_one(state: DatabaseState) -> Finding:

@@ -35,7 +35,7 @@ _STUDIES_VARIABLE = "KAGGLERUN_STUDIES_URL"
 
 
 def database_states(workspace: Workspace, ask_network: bool = True) -> tuple[DatabaseState, ...]:
-    """MLflow's and the studies' database of a workspace.
+    """MLflow's and the studies' database of a workspace; or that its settings, which name them, cannot be read.
 
     Args:
         workspace: the workspace.
@@ -44,7 +44,7 @@ def database_states(workspace: Workspace, ask_network: bool = True) -> tuple[Dat
     try:
         uris = {"MLflow": tracking_uri(workspace), "studies": _studies_uri(workspace)}
     except ConfigError as error:
-        return (DatabaseState("MLflow", str(workspace.settings), failure=error.message),)
+        return (DatabaseState("settings", str(workspace.settings), failure=error.message),)
     looked = (_state(role, uri, ask_network) for role, uri in uris.items() if uri != NO_MLFLOW)
     return tuple(state for state in looked if state is not None)
 
