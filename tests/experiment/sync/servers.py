@@ -1,16 +1,20 @@
-"""Targets that are really there: an S3 API and an SSH server on this machine."""
+"""Targets that are there: a real S3 API and SSH server on this machine, and what stands for Google's storage."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -43,6 +47,77 @@ def s3_server(monkeypatch: pytest.MonkeyPatch, bucket: str = "my-bucket") -> Ite
         yield address
     finally:
         server.stop()
+
+
+@contextmanager
+def gs_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The requests of Google's storage API that are used, answered from memory; Google gives away no server of it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _GoogleRequests)
+    server.contents = {}  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    try:
+        yield address
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _GoogleRequests(BaseHTTPRequestHandler):
+    """https://cloud.google.com/storage/docs/json_api/v1/objects: insert, get, list, delete."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+    @property
+    def _contents(self) -> dict[str, bytes]:
+        contents: dict[str, bytes] = self.server.contents  # type: ignore[attr-defined]
+        return contents
+
+    def do_GET(self) -> None:
+        """Content, attributes, or a list."""
+        address = urlsplit(self.path)
+        asked = parse_qs(address.query)
+        if "/o/" not in address.path:
+            names = sorted(name for name in self._contents if name.startswith(asked.get("prefix", [""])[0]))
+            return self._answer(200, json.dumps({"items": [self._about(name) for name in names]}).encode())
+        name = unquote(address.path.partition("/o/")[2])
+        if name not in self._contents:
+            return self._answer(404, b"{}")
+        if asked.get("alt") == ["media"]:
+            return self._answer(200, self._contents[name])
+        return self._answer(200, json.dumps(self._about(name)).encode())
+
+    def do_POST(self) -> None:
+        """A content with its attributes, as multipart/related."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        about, _, rest = body.split(b"\n\n", 1)[1].partition(b"\n--==0==\n")
+        name = json.loads(about)["name"]
+        self._contents[name] = rest.split(b"\n\n", 1)[1].removesuffix(b"\n--==0==--")
+        self._answer(200, json.dumps(self._about(name)).encode())
+
+    def do_DELETE(self) -> None:
+        """Remove a content."""
+        name = unquote(urlsplit(self.path).path.partition("/o/")[2])
+        self._answer(404 if self._contents.pop(name, None) is None else 204, b"")
+
+    def _about(self, name: str) -> dict[str, object]:
+        content = self._contents[name]
+        return {"kind": "storage#object", "name": name, "bucket": "my-bucket", "size": str(len(content))}
+
+    def _answer(self, code: int, content: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,11 @@ from kagglerun.experiment.sync.target import opened, target_of
 from kagglerun.files import write_text
 from kagglerun.workspace import Workspace
 from tests.experiment.sync.made_runs import add_trial, make_run, make_study, make_workspace, of, whole_runs
-from tests.experiment.sync.servers import s3_server, ssh_server
+from tests.experiment.sync.servers import gs_server, s3_server, ssh_server
 
 ALL = Selection(weights=Weights.ALL)
 S3 = pytest.param("s3", marks=pytest.mark.long)
+GS = pytest.param("gs", marks=pytest.mark.long)
 SSH = pytest.param("ssh", marks=pytest.mark.long)
 
 
@@ -35,6 +36,9 @@ def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
         case "s3":
             with s3_server(monkeypatch):
                 yield "s3://my-bucket/team data/kagglerun"
+        case "gs":
+            with gs_server(monkeypatch):
+                yield "gs://my-bucket/team data/kagglerun"
         case "ssh":
             with ssh_server(tmp_path / "server", monkeypatch) as server:
                 yield f"ssh://{getpass.getuser()}@127.0.0.1:{server.port}{tmp_path}/at%20home"
@@ -46,7 +50,8 @@ def store(workspace: Workspace, address: str) -> Iterator[Store]:
         yield found
 
 
-@pytest.mark.parametrize("address", ["folder", SSH, S3], indirect=True)
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp on what gcsfs does
+@pytest.mark.parametrize("address", ["folder", SSH, S3, GS], indirect=True)
 def test_a_store_keeps_contents_whole(store: Store) -> None:
     assert store.names("runs") == {}
     assert store.size("runs/a/b") is None
@@ -61,14 +66,14 @@ def test_a_store_keeps_contents_whole(store: Store) -> None:
         assert store.read(name) == content
     assert store.names("runs") == {"runs/a/b": 0, "runs/a%20c/d e": 20}
     assert store.names("runs/a") == {"runs/a/b": 0}
-    assert store.size("runs/a") is None or not store.label.startswith("s3")
+    assert store.size("runs/a") is None or not store.label.startswith(("s3", "gs"))
     store.write("runs/a/b", b"new")
     assert store.read("runs/a/b") == b"new"
     store.remove("runs/a/b")
     assert store.names("runs/a") == {}
 
 
-@pytest.mark.parametrize("address", [SSH, S3], indirect=True)
+@pytest.mark.parametrize("address", [SSH, S3, GS], indirect=True)
 def test_runs_and_studies_go_there_and_back(address: str, tmp_path: Path) -> None:
     here, there = make_workspace(tmp_path / "here"), make_workspace(tmp_path / "there")
     make_run(here, 'one\'s "run"')
