@@ -36,11 +36,14 @@ def profile(
     """
     from kagglerun.config.load import load_config
     from kagglerun.experiment.prepare import resolve_config
+    from kagglerun.experiment.reserved_gpus import leave_reserved_gpus
 
     workspace = Workspace.find()
     strategies = [word for word in overrides or () if word in _STRATEGIES] if compare else []
     changes = [word for word in overrides or () if word not in strategies]
-    resolved = resolve_config(workspace, load_config(workspace.config_file(config), changes), _tell)
+    parsed = load_config(workspace.config_file(config), changes)
+    leave_reserved_gpus(parsed)
+    resolved = resolve_config(workspace, parsed, _tell)
     if compare:
         _compare(workspace, resolved, strategies, seconds, as_json)
         return

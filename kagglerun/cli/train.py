@@ -49,16 +49,15 @@ def train(
     With --detach it is a job: `kagglerun jobs`, `logs`, `stop` and `resume` work on it.
     """
     from kagglerun.config.load import load_config
+    from kagglerun.experiment.reserved_gpus import leave_reserved_gpus
     from kagglerun.experiment.run import RunStopped, new_run_id, resolve_config, run_experiment
-    from kagglerun.jobs.reservations import keep_to_free_gpus
 
     workspace = Workspace.find()
     given = [*(overrides or ()), *([f"training.gpus={gpus}"] if gpus else [])]
     parsed = load_config(workspace.config_file(config), given)
     if run:
         parsed = _as_settled(workspace, parsed, run)
-    if parsed.training.device != "cpu":
-        keep_to_free_gpus()
+    leave_reserved_gpus(parsed)
     resolved = resolve_config(workspace, parsed, _tell)
     count = _processes(resolved, folds_parallel or processes is not None, processes)
     run_id = run or new_run_id(resolved)

@@ -6,11 +6,11 @@ from kagglerun.config.load import load_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import JobError
 from kagglerun.experiment.frozen import freeze
+from kagglerun.experiment.reserved_gpus import leave_reserved_gpus
 from kagglerun.experiment.run import RunStopped, run_experiment
 from kagglerun.experiment.run_progress import RunProgress
 from kagglerun.jobs.control import running_job
 from kagglerun.jobs.launch import WORK_ENVIRONMENT, launch
-from kagglerun.jobs.reservations import keep_to_free_gpus
 from kagglerun.jobs.run import STOPPED_EXIT_CODE, current
 from kagglerun.workspace import JobPaths, Workspace
 
@@ -51,8 +51,7 @@ def main(argv: list[str]) -> int:
     slug, run_id, processes = argv
     reporter, workspace = current(), Workspace.find()
     config = load_config(workspace.run(slug, run_id).config)
-    if config.training.device != "cpu":
-        keep_to_free_gpus()
+    leave_reserved_gpus(config)
     progress = RunProgress(reporter, len(config.cv.folds or range(config.cv.n_splits)))
     try:
         result = run_experiment(workspace, config, run_id, observer=progress, processes=int(processes) or None)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO
 
+from kagglerun.experiment.reserved_gpus import uses_gpus
 from kagglerun.files import read_json, write_json
-from kagglerun.sweep.devices import free_gpus
+from kagglerun.sweep.devices import free_gpus, visible_gpus
 from kagglerun.sweep.local_workers import LocalWorkers
 from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.workers import Workers
@@ -57,8 +58,8 @@ def make_workers(
     if address is None:
         slots, gpus = spec.config.sweep.slots, spec.config.training.gpus
         assert isinstance(slots, int), "slots: auto is settled when the study begins"
-        # Trials on the CPU need no GPU, and do not wait for one that others have reserved.
-        devices = tuple if spec.config.training.device == "cpu" else free_gpus
+        # Trials on the CPU are not kept from it by others who have reserved the GPUs.
+        devices = free_gpus if uses_gpus(spec.config) else visible_gpus
         return LocalWorkers(workspace, spec.objective, count, lock, log, slots=slots, gpus=gpus, devices=devices)
     from kagglerun.sweep.ray.ray_workers import RayWorkers
 

@@ -99,7 +99,9 @@ class Experiment:
     def resolve(self, workspace: Workspace, config: Config) -> Config:
         """See `kagglerun.experiment.prepare.resolve_config`."""
         from kagglerun.experiment.prepare import resolve_config
+        from kagglerun.experiment.reserved_gpus import leave_reserved_gpus
 
+        leave_reserved_gpus(config)  # it may measure on one how much a trial needs
         return resolve_config(workspace, config)
 
     def greater_is_better(self, workspace: Workspace, config: Config) -> bool:

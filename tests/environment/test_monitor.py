@@ -193,3 +193,16 @@ def test_an_empty_machine_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     shown = capsys.readouterr().out
     assert "no job and no run of this workspace is in work" in shown
     assert "GPUs cannot be seen: this machine has no NVIDIA driver" in shown
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_shows_the_run_of_this_process(workspace: Workspace) -> None:
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    held = torch.ones(64 << 20, device="cuda")
+    a_run(workspace, "one", _ME)
+    with Monitor(Workspace.find()) as looking:
+        found = looking.take()
+    assert found.gpus and float(held[0]) == 1.0
+    assert found.work[0].gpus or any("--pid=host" in text for text in found.unseen)
