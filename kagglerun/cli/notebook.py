@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -119,7 +120,7 @@ def _plan(workspace: Workspace, config: Config, asked: _Asked) -> tuple[Notebook
     check_gpu(platform.name, gpu)
     carried, data = _carried(workspace, config)
     plan = NotebookPlan(
-        run_id=config.name or "run",
+        run_id=re.sub(r"[^A-Za-z0-9._-]+", "-", config.name or "").strip("-.") or "run",
         platform=platform.name,
         work=asked.work,
         competition=about.name,

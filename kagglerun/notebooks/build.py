@@ -106,7 +106,7 @@ def kernel_metadata(file_name: str, notebook: Notebook, user: str | None) -> dic
     """The description of a notebook on Kaggle; see `write_kernel_metadata`."""
     plan, owner = notebook.plan, user or UNKNOWN_USER
     data_sets = [f"{owner}/{data_set_slug(notebook.attached)}"] if notebook.attached else []
-    slug = re.sub(r"[^a-z0-9]+", "-", plan.run_id.lower()).strip("-")[:50].strip("-")
+    slug = re.sub(r"[^a-z0-9]+", "-", plan.run_id.lower())[-50:].strip("-")
     practice = plan.competition.startswith("practice/")
     said = {
         "id": f"{owner}/{slug}",

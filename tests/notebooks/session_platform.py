@@ -106,7 +106,7 @@ class Execution:
 
     def finish(self) -> tuple[int, str]:
         """Wait for its end: exit code, and what was printed."""
-        said, _ = self.process.communicate(timeout=200)
+        said, _ = self.process.communicate(timeout=400)
         return self.process.returncode, said
 
 
@@ -149,7 +149,7 @@ def kill_all(root: Path) -> None:
     raise AssertionError(f"processes {left} do not end")
 
 
-def wait_until(what: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(what: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it does not happen"

@@ -29,7 +29,7 @@ from tests.notebooks.session_platform import (
     wait_until,
 )
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 _TRAINED_PART = "runs/{slug}/{run}/folds/0/result.json"
 
@@ -124,6 +124,8 @@ def test_kaggle_notebook_stops_in_time_and_goes_on_from_its_own_output(
     there, here = (json.loads((folder / "fingerprint.json").read_text()) for folder in (finished, reference))
     assert there["comparable"] == here["comparable"]
     assert there["environment"] == here["environment"]
+    assert run(["sync", "pull", str(working / "kagglerun/results")]) == 0
+    assert _same_predictions(made.find_run(run_id).folder, reference)
 
 
 def test_interrupted_cell_saves_and_the_same_cell_goes_on(made: Workspace, machine: FakePlatform) -> None:
@@ -173,7 +175,6 @@ def _session_that_runs_out_of_time(
     machine: FakePlatform, notebook: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """A session whose clock jumps to the end of its time once the first fold is kept."""
-    monkeypatch.delenv("KAGGLERUN_WORKSPACE")
     folder = machine.root / "tmp/kagglerun/plan"
     content = nbformat.read(notebook, as_version=4)
     names: dict[str, object] = {}
