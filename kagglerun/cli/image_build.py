@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from kagglerun.environment.image.engines import Engine
     from kagglerun.environment.image.facts import ImageFacts
 
+_BEFORE_THE_STEP = re.compile(r"^(\|\d+ .*? )?/bin/(ba)?sh -[a-z]+ |--mount=\S+\s+")
 EngineName = Annotated[
     str | None,
     typer.Option("--engine", help="docker, podman or buildah; by default the first that works here."),
@@ -59,18 +61,16 @@ def build(
 
     from kagglerun.environment.image.build import BuildOptions, Variant, build
     from kagglerun.environment.image.lock import image_lock
-    from kagglerun.environment.image.machine_settings import machine_secrets, secret_file
+    from kagglerun.environment.image.machine_settings import index_variables, machine_secrets, secret_file
 
     variant = Variant(base=base, torch=torch, parity=kaggle_parity, name=name)
     image_lock(torch)
     chosen, pinned = _pinned(variant, engine, update=False)
-    with machine_secrets(
-        os.environ if machine_settings else {}, Path("/" if machine_settings else "/nonexistent")
-    ) as found:
-        if apt_sources is not None:
-            found["apt"] = secret_file("--apt-sources", apt_sources)
-        err.print(f"building {escape(variant.tag)} with {chosen.name}; the first time takes minutes: torch is large")
-        facts = build(chosen, variant, pinned, BuildOptions(found, use_cache=not no_cache))
+    secrets, index = (machine_secrets(os.environ), index_variables(os.environ)) if machine_settings else ({}, "")
+    if apt_sources is not None:
+        secrets["apt"] = secret_file("--apt-sources", apt_sources)
+    err.print(f"building {escape(variant.tag)} with {chosen.name}; the first time takes minutes: torch is large")
+    facts = build(chosen, variant, pinned, BuildOptions(secrets, index, use_cache=not no_cache))
     _tell(facts)
     out.print("next: kagglerun image run kagglerun doctor")
 
@@ -141,5 +141,5 @@ def _tell(facts: ImageFacts) -> None:
 
 def _show_layers(facts: ImageFacts) -> None:
     for layer in facts.layers:
-        step = " ".join(layer.made_by.split())[:100]
+        step = " ".join(_BEFORE_THE_STEP.sub("", layer.made_by).split())[:100] or "(base)"
         out.print(f"{layer.size_bytes / 1e6:9.1f} MB  {step}", markup=False)

@@ -21,6 +21,7 @@ from kagglerun.files import sha256_of_file
 from kagglerun.own_wheel import write_own_wheel
 
 STANDARD_BASE = "docker.io/library/python:3.12-slim-bookworm"
+_INDEX = "KAGGLERUN_BUILD_INDEX"
 KAGGLE_BASE = "gcr.io/kaggle-gpu-images/python:latest"
 
 
@@ -72,10 +73,12 @@ class BuildOptions:
 
     Attributes:
         secrets: files by the id under which the Dockerfile mounts them.
+        index: variables that name an index, as lines for a shell; they may hold a password.
         use_cache: whether known steps are taken from the engine's cache.
     """
 
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    index: str = ""
     use_cache: bool = True
 
 
@@ -96,7 +99,7 @@ def build(engine: Engine, variant: Variant, base: Pinned, options: BuildOptions)
         ImageError: the engine failed.
     """
     with context(image_lock(variant.torch)) as folder:
-        run_shown(engine.build(build_request(variant, base, folder, options)))
+        run_shown(engine.build(build_request(variant, base, folder, options)), {_INDEX: options.index})
     return engine.inspect(variant.tag)
 
 
@@ -119,6 +122,7 @@ def build_request(variant: Variant, base: Pinned, folder: Path, options: BuildOp
         target="kaggle-parity" if variant.parity else "kagglerun",
         arguments=arguments,
         secrets=options.secrets,
+        secret_variables={"index": _INDEX} if options.index else {},
         use_cache=options.use_cache,
     )
 

@@ -27,6 +27,7 @@ class BuildRequest:
         target: the Dockerfile's stage.
         arguments: build arguments.
         secrets: files by the id under which the Dockerfile mounts them.
+        secret_variables: variables of the build's environment whose values are secrets, by the same kind of id.
         use_cache: whether steps that are known may be taken from the engine's cache.
     """
 
@@ -35,6 +36,7 @@ class BuildRequest:
     target: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    secret_variables: Mapping[str, str] = field(default_factory=dict)
     use_cache: bool = True
 
 
@@ -226,6 +228,8 @@ def _arguments(request: BuildRequest) -> list[str]:
         argv += ["--build-arg", f"{name}={value}"]
     for name, path in request.secrets.items():
         argv += ["--secret", f"id={name},src={path}"]
+    for name, variable in request.secret_variables.items():
+        argv += ["--secret", f"id={name},type=env,src={variable}"]
     return argv if request.use_cache else [*argv, "--no-cache"]
 
 

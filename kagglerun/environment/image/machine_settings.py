@@ -5,10 +5,8 @@ Each is mounted while the packages are installed and is in no layer. The locks' 
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from kagglerun.errors import ConfigError
@@ -20,12 +18,11 @@ _INDEX_VARIABLES = (
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-@contextlib.contextmanager
-def machine_secrets(environment: Mapping[str, str], root: Path = Path("/")) -> Iterator[dict[str, Path]]:
+def machine_secrets(environment: Mapping[str, str], root: Path = Path("/")) -> dict[str, Path]:
     """The files that a build mounts, by their id in the Dockerfile; those that this machine lacks are left out.
 
     Args:
-        environment: this process's; names settings that are not in their usual place, indexes and certificates.
+        environment: this process's; names settings that are not in their usual place, and certificates.
         root: where the machine's own settings are.
     """
     home = Path(environment.get("HOME", "/nonexistent"))
@@ -37,14 +34,13 @@ def machine_secrets(environment: Mapping[str, str], root: Path = Path("/")) -> I
         "uv": _first_file(environment.get("UV_CONFIG_FILE"), home / ".config/uv/uv.toml", root / "etc/uv/uv.toml"),
         "ca": _first_file(*(environment.get(name) for name in _CERTIFICATE_VARIABLES)),
     }
-    found = {name: path for name, path in files.items() if path is not None}
-    lines = [f"{name}={shlex.quote(environment[name])}\n" for name in _INDEX_VARIABLES if environment.get(name)]
-    with tempfile.TemporaryDirectory(prefix="kagglerun-build-") as folder:
-        if lines:
-            found["index"] = Path(folder) / "index"
-            found["index"].touch(mode=0o600)
-            found["index"].write_text("".join(lines), "utf-8")
-        yield found
+    return {name: path for name, path in files.items() if path is not None}
+
+
+def index_variables(environment: Mapping[str, str]) -> str:
+    """The variables that name an index, as lines for a shell: they may hold a password, and no file gets them."""
+    given = ((name, environment.get(name)) for name in _INDEX_VARIABLES)
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in given if value)
 
 
 def secret_file(name: str, path: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ from kagglerun.cli.main import run
 from kagglerun.environment.image.build import BuildOptions, Variant, build_request, context, pin_base
 from kagglerun.environment.image.engines import find_engine
 from kagglerun.environment.image.lock import dockerfile, image_lock, torch_variants
-from kagglerun.environment.image.machine_settings import machine_secrets
+from kagglerun.environment.image.machine_settings import index_variables, machine_secrets
 from kagglerun.environment.image.pins import pinned_reference, read_pins, write_pin
 from kagglerun.errors import ConfigError, ImageError
 from kagglerun.workspace import Workspace
@@ -143,7 +142,7 @@ def test_a_damaged_image_yaml_is_an_error_with_its_path(text: str, tmp_path: Pat
         read_pins(path)
 
 
-def test_secrets_are_the_machines_own_files_and_the_index_only_for_the_time_of_a_build(tmp_path: Path) -> None:
+def test_secrets_are_the_machines_own_files_and_its_indexes(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/pip.conf").write_text("[global]")
     (tmp_path / "ca.pem").write_text("certificate")
@@ -153,16 +152,23 @@ def test_secrets_are_the_machines_own_files_and_the_index_only_for_the_time_of_a
         "UV_INDEX_URL": "https://name:pass word@index.example/simple",
         "KAGGLE_KEY": "not an index",
     }
-    with machine_secrets(environment, tmp_path) as found:
-        assert set(found) == {"pip", "ca", "index"}
-        assert found["index"].read_text() == "UV_INDEX_URL='https://name:pass word@index.example/simple'\n"
-        assert stat.S_IMODE(found["index"].stat().st_mode) == 0o600
-    assert not found["index"].exists()
+    found = machine_secrets(environment, tmp_path)
+    assert found == {"pip": tmp_path / "etc/pip.conf", "ca": tmp_path / "ca.pem"}
+    assert index_variables(environment) == "UV_INDEX_URL='https://name:pass word@index.example/simple'\n"
 
 
 def test_without_settings_of_its_own_a_machine_passes_nothing(tmp_path: Path) -> None:
-    with machine_secrets({"HOME": str(tmp_path)}, tmp_path) as found:
-        assert found == {}
+    assert machine_secrets({"HOME": str(tmp_path)}, tmp_path) == {}
+    assert index_variables({"HOME": str(tmp_path)}) == ""
+
+
+def test_an_index_with_a_password_is_no_argument_and_no_file(
+    programs: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_INDEX_URL", "https://name:sesame@index.example/simple")
+    assert run(["image", "build", "--machine-settings", "--base", "python:3.12"]) == 0
+    assert "id=index,type=env,src=KAGGLERUN_BUILD_INDEX" in calls(programs, "docker")[-3]
+    assert not [path for path in programs.parent.rglob("*") if path.is_file() and b"sesame" in path.read_bytes()]
 
 
 def test_the_commands_build_and_say_what_was_built(
