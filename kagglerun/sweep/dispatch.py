@@ -25,6 +25,7 @@ from kagglerun.sweep.workers import (
     TrialDone,
     TrialFailed,
     TrialInterrupted,
+    TrialSays,
     WorkerLost,
     Workers,
 )
@@ -155,6 +156,8 @@ class Dispatcher:
             case EpochDone() | FoldDone():
                 self._got_further(event)
                 self._work.note(event)
+            case TrialSays(_, text):
+                self._reporter.say(text)
             case TrialDone(number, score):
                 self._end(number, score)
             case TrialFailed(number, kind, message):

@@ -30,6 +30,7 @@ from kagglerun.sweep.workers import (
     TrialDone,
     TrialFailed,
     TrialInterrupted,
+    TrialSays,
     WorkerLost,
 )
 from kagglerun.workspace import Workspace
@@ -245,6 +246,8 @@ class _Worker:
                 return EpochDone(**said)
             case "fold":
                 return FoldDone(**said)
+            case "says":
+                return TrialSays(**said)
         self.number = None
         self.leaves = bool(said.pop("leaves", False))
         return _end_of_trial(said)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -93,7 +91,7 @@ def _execute(
     number = said["number"]
     try:
         task, observer = task_from_json(said), _PipeObserver(channel, number)
-        score = run_with_room(objective, workspace, task, observer, _say)
+        score = run_with_room(objective, workspace, task, observer, observer.say)
         end = {"event": "end", **asdict(score)}
     except TrialStopped:
         end = {"event": "end"}
@@ -114,13 +112,6 @@ def _failure(kind: str, message: str, shutdown: _Shutdown) -> dict[str, Any]:
     return {"event": "end"} if shutdown.has_come else {"event": "end", "kind": kind, "message": message}
 
 
-def _say(line: str) -> None:
-    """Write a line to the log; where that is a file on the disk that is full, the line is not worth the trial."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-        sys.stderr.flush()
-
-
 class _PipeObserver:
     """Tells the coordinator how far the trial is."""
 
@@ -137,6 +128,10 @@ class _PipeObserver:
         self._channel.send(
             {"event": "fold", "number": self._number, "fold": fold, "n_folds": n_folds, "score": float(score)}
         )
+
+    def say(self, text: str) -> None:
+        """Have the coordinator say it: this process may print into a file on the disk that is full."""
+        self._channel.send({"event": "says", "number": self._number, "text": text})
 
     def should_stop(self) -> bool:
         """Whether the coordinator asked for it."""

@@ -71,7 +71,15 @@ class WorkerLost:
     was_ready: bool
 
 
-Event = EpochDone | FoldDone | TrialDone | TrialFailed | TrialInterrupted | WorkerLost
+@dataclass(frozen=True)
+class TrialSays:
+    """A line for the log on a trial that waits or goes on, e.g. while the disk is full."""
+
+    number: int
+    text: str
+
+
+Event = EpochDone | FoldDone | TrialSays | TrialDone | TrialFailed | TrialInterrupted | WorkerLost
 
 
 class Workers(Protocol):

@@ -25,12 +25,15 @@ from kagglerun.jobs.launch import launch
 from kagglerun.jobs.log import tail
 from kagglerun.jobs.records import JobState
 from kagglerun.sweep import room
+from kagglerun.sweep.coordinator import run_study
+from kagglerun.sweep.dispatch import End
 from kagglerun.sweep.objective import TrialObserver, TrialScore, TrialStopped, TrialTask
 from kagglerun.sweep.room import StoppedWaiting, is_disk_full, run_with_room, wait_for_room, with_room
 from kagglerun.sweep.study import coordinator_argv, prepare_study
 from kagglerun.sweep.trials import Trial, TrialState, read_trials, write_trial
 from kagglerun.workspace import StudyPaths, Workspace
 from tests.sweep.conftest import toy_config
+from tests.sweep.test_sweep_coordinator import Listener as SweepListener
 from tests.sweep.toy import Toy
 
 
@@ -74,7 +77,7 @@ def when(condition: Callable[[], object], action: Callable[[], object]) -> threa
     """Do something from another thread once something is so."""
 
     def run() -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 60
         while not condition() and time.monotonic() < deadline:
             time.sleep(0.02)
         action()
@@ -309,7 +312,7 @@ def test_a_sweep_on_a_full_disk_pauses_and_ends_as_if_there_had_been_room(
     workspace = Workspace(disk / "workspace")
     workspace.competitions.mkdir(parents=True)
     workspace.sweeps.mkdir()
-    config = toy_config(6, hooks={"delay": 0.05})
+    config = toy_config(6, hooks={"delay": 0.2})
     paths, _ = prepare_study(workspace, config, objective="tests.sweep.test_room:Hungry")
     job = launch(workspace, "sweep", coordinator_argv(paths), what="toy sweep")
     when(lambda: sum(trial.is_finished for trial in read_trials(paths)) >= 2, lambda: fill(disk)).join()
@@ -317,3 +320,26 @@ def test_a_sweep_on_a_full_disk_pauses_and_ends_as_if_there_had_been_room(
     when(lambda: not job_info(job).state.is_alive, lambda: None).join()
     assert job_info(job).state is JobState.DONE, "\n".join(tail(job, 50))
     assert [trial.state for trial in read_trials(paths)] == [TrialState.COMPLETE] * 6
+
+
+def is_pause(line: str) -> bool:
+    """Whether a worker says that it waits; the coordinator's own lines begin otherwise."""
+    return line.startswith("trial ") and "paused: the disk of" in line
+
+
+def test_a_worker_that_prints_into_a_file_on_the_full_disk_waits_and_its_coordinator_says_so(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    workspace = Workspace(disk / "workspace")
+    workspace.competitions.mkdir(parents=True)
+    config = toy_config(4, hooks={"delay": 0.2})
+    paths, _ = prepare_study(workspace, config, objective="tests.sweep.test_room:Hungry")
+    listener = SweepListener()
+    emptied = when(lambda: any(map(is_pause, listener.lines)), (disk / "filler").unlink)
+    filled = when(lambda: any("trial 0: " in line for line in listener.lines), lambda: fill(disk))
+    assert run_study(workspace, paths, listener) is End.DONE
+    filled.join()
+    emptied.join()
+    assert any(map(is_pause, listener.lines)), listener.lines
+    assert [trial.state for trial in read_trials(paths)] == [TrialState.COMPLETE] * 4
