@@ -11,7 +11,9 @@ from kagglerun.cli.console import err, out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from kagglerun.experiment.sync.behind import BehindState
     from kagglerun.experiment.sync.outcome import Outcome
     from kagglerun.experiment.sync.selection import Selection
     from kagglerun.workspace import Workspace
@@ -129,18 +131,22 @@ def status() -> None:
     workspace = Workspace.find()
     named = target_of(workspace, None)
     state = read_state(workspace)
-    out.print(f"each finished run is pushed to {escape(named)}")
-    if state is not None:
-        said = escape(state.problem) if state.problem else "it worked"
-        out.print(f"  last tried {state.time}: {said}; see {escape(str(log_path(workspace)))}")
-        for conflict in state.conflicts:
-            out.print(f"  [yellow]{escape(conflict)}[/]")
     with opened(workspace, named) as store:
+        out.print(f"each finished run is pushed to {escape(store.label)}")
+        if state is not None:
+            _print_state(state, log_path(workspace))
         outcomes = push_to(workspace, store, Selection(), PushOptions(dry_run=True))
     owed = [each for each in outcomes if each.result is Result.CARRIED]
     out.print(f"  {len(owed)} items are owed" if owed else "  nothing is owed")
     if owed:
         out.print("[bold]  →[/] kagglerun sync push")
+
+
+def _print_state(state: BehindState, log: Path) -> None:
+    said = escape(state.problem) if state.problem else "it worked"
+    out.print(f"  last tried {state.time}: {said}; see {escape(str(log))}")
+    for conflict in state.conflicts:
+        out.print(f"  [yellow]{escape(conflict)}[/]")
 
 
 def _selection(runs: bool, studies: bool, weights: str, competition: str | None, only: str | None) -> Selection:
@@ -180,12 +186,15 @@ def _print_outcome(outcome: Outcome) -> None:
 
 def _conclude(outcomes: Sequence[Outcome], done: str, label: str) -> None:
     """Sum up; items that cannot be joined are an error, cards apart: each machine may have its own."""
+    import shlex
+
     from kagglerun.errors import SyncError
     from kagglerun.experiment.sync.items import Kind
     from kagglerun.experiment.sync.outcome import Result
 
     carried = [each for each in outcomes if each.result is Result.CARRIED]
     same = sum(each.result is Result.SAME for each in outcomes)
+    where = shlex.quote(label)
     counts = _counted(carried) or "nothing new"
     size = _megabytes(sum(each.size for each in carried))
     out.print(f"{counts} {done}, {size}; {same} were up to date ({escape(label)})")
@@ -193,14 +202,14 @@ def _conclude(outcomes: Sequence[Outcome], done: str, label: str) -> None:
     if damaged:
         raise SyncError(
             f"{_count(len(damaged), 'item')} of {label} damaged there: {damaged[0].item}",
-            hint=f"where it still is: kagglerun sync push {label} --verify",
+            hint=f"where it still is: kagglerun sync push {where} --verify",
         )
     conflicts = [each for each in outcomes if each.result is Result.CONFLICT and each.item.kind is not Kind.COMPETITION]
     if conflicts:
-        first = conflicts[0].item
+        first, side = conflicts[0].item, "push" if "pushed" in done else "pull"
         raise SyncError(
             f"{_count(len(conflicts), 'item')} differ at both places and stayed as they are: {first}",
-            hint=f"keep one of the two: kagglerun sync push|pull {label} --replace --only '{first.name}'",
+            hint=f"keep that of one side: kagglerun sync {side} {where} --replace --only {shlex.quote(first.name)}",
         )
 
 

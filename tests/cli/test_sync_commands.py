@@ -49,7 +49,7 @@ def test_what_differs_is_an_error_that_names_the_way_out(
     assert run(["sync", "pull", target]) == 1
     told = capsys.readouterr().err
     assert "neither side was changed" in told
-    assert "--replace --only 'one'" in told
+    assert f"kagglerun sync pull {target} --replace --only one" in told
     assert run(["sync", "pull", target, "--replace"]) == 2
     assert run(["sync", "pull", target, "--replace", "--only", "one"]) == 0
     assert content(there.run(SLUG, "one").folder) == content(workspace.run(SLUG, "one").folder)
@@ -88,3 +88,25 @@ def test_a_dry_run_says_what_would_be_done(
     assert run(["sync", "push", str(tmp_path / "target"), "--dry-run"]) == 0
     assert "would be pushed" in capsys.readouterr().out
     assert not (tmp_path / "target").exists()
+
+
+def test_a_folder_is_meant_from_where_one_is(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(workspace, "one")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(["sync", "push", "target"]) == 0
+    assert (tmp_path / "elsewhere/target/kagglerun-sync.json").is_file()
+
+
+def test_a_secret_in_a_target_is_not_repeated(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    from kagglerun.experiment.sync import behind
+
+    write_text(workspace.settings, "sync: s3://key:hushhush@bucket/x\n")
+    assert run(["sync", "status"]) == 2
+    assert run(["sync", "push"]) == 2
+    told = capsys.readouterr()
+    assert "hushhush" not in told.out + told.err
+    behind._push(workspace)
+    assert "hushhush" not in "".join(path.read_text() for path in workspace.syncs.iterdir() if path.is_file())

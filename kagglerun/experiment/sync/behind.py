@@ -195,9 +195,9 @@ def _push(workspace: Workspace) -> KagglerunError | None:
     problem: KagglerunError | None = None
     try:
         settings = load_settings(workspace.settings)
-        target = settings.sync or ""
-        if target:
-            with opened(workspace, target) as store:
+        if settings.sync:
+            with opened(workspace, settings.sync) as store:
+                target = store.label  # as the user wrote it, it may hold what must not be written elsewhere
                 outcomes = push(workspace, store, Selection(weights=Weights(settings.sync_weights)))
     except KagglerunError as error:
         problem = error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from kagglerun.experiment.sync.items import Item
 from kagglerun.experiment.sync.snapshot import Signature
 from kagglerun.files import read_json, sha256_of_json, write_json
 from kagglerun.workspace import Workspace
+
+_log = logging.getLogger("kagglerun.sync")
 
 _SAVE_SECONDS = 5.0
 _YOUNG_NS = 2_000_000_000
@@ -98,11 +101,20 @@ def one_at_a_time(workspace: Workspace) -> Iterator[None]:
     workspace.syncs.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(workspace.syncs, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # a file system without locks is no reason to stop
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for(descriptor: int) -> None:
+    """Get the lock; a file system without locks is no reason to stop."""
+    with contextlib.suppress(OSError):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.warning("another process pushes or pulls this workspace; waiting for it")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def recall(workspace: Workspace, label: str) -> Memory:

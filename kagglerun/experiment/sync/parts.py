@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -163,7 +164,7 @@ def _read(store: Store, part: Part) -> bytes:
     if not _is(part.digest, content):
         raise ContentDamaged(
             f"{part.entry.path} is damaged at {store.label} ({part.name})",
-            hint=f"push it again from a machine that has it: kagglerun sync push {store.label} --verify",
+            hint=f"push it again from a machine that has it: kagglerun sync push {shlex.quote(store.label)} --verify",
         )
     return content
 

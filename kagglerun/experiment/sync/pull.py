@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ def pull(
     with one_at_a_time(workspace):
         finish_moves(workspace)
         if not is_marked(store):
-            hint = f"kagglerun sync push {store.label}    (where the runs are)"
+            hint = f"kagglerun sync push {shlex.quote(store.label)}    (where the runs are)"
             raise SyncError(f"nothing was ever pushed to {store.label}", hint=hint)
         there = list_versions(store, selection.kinds())
         with recalled(workspace, store.label, keep=not options.dry_run) as memory:

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import quote
 
 from kagglerun.errors import ContentDamaged, SyncError, TargetUnreachable
 from kagglerun.experiment.sync.sftp import Attributes, Sftp, SftpError, SftpLost
@@ -32,7 +33,7 @@ class SshStore:
     """
 
     def __init__(self, host: str, port: int | None, folder: str) -> None:
-        shown = folder if folder.startswith("/") else f"/~/{folder}"
+        shown = quote(folder if folder.startswith("/") else f"/~/{folder}", safe="/~")
         self.label = f"ssh://{host}{f':{port}' if port else ''}{shown}"
         self.at_once = 1
         self._folder = folder or "."

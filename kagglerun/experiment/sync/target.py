@@ -22,9 +22,13 @@ _USER = re.compile(r"[A-Za-z0-9_.-]+")
 def target_of(workspace: Workspace, named: str | None) -> str:
     """The target that the user names, or that of the settings.
 
+    A folder that the user names is meant from the current folder, one in the settings from the workspace.
+
     Raises:
         ConfigError: neither names one.
     """
+    if named and "://" not in named:
+        return str(Path(named).expanduser().absolute())
     target = named or load_settings(workspace.settings).sync
     if not target:
         raise ConfigError(

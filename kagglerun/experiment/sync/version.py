@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -168,5 +169,5 @@ def _entry(kind: Kind, values: Mapping[str, Any]) -> FileEntry:
 def _damaged(store: Store, name: str, error: object) -> ContentDamaged:
     return ContentDamaged(
         f"{store.label}/{name} is damaged: {error}",
-        hint=f"push it again from a machine that has it: kagglerun sync push {store.label} --verify",
+        hint=f"push it again from a machine that has it: kagglerun sync push {shlex.quote(store.label)} --verify",
     )
