@@ -183,6 +183,41 @@ def test_real_mlflow_is_served_to_this_machine_and_not_to_other_pages() -> None:
     assert is_free("127.0.0.1", port)
 
 
+_DATABASE = """
+set -e
+PATH=$PATH:{programs}
+initdb --auth=trust --username=mlflow --encoding=UTF8 --locale=C --no-sync -D "$HOME/data" >/dev/null
+trap 'pg_ctl -D "$HOME/data" -m fast stop >/dev/null' EXIT
+pg_ctl -D "$HOME/data" -o "-c listen_addresses= -c unix_socket_directories=$HOME" -w -l "$HOME/log" start >/dev/null
+createdb -h "$HOME" -U mlflow mlflow
+trap 'kill $served; wait $served; pg_ctl -D "$HOME/data" -m fast stop >/dev/null' EXIT
+trap 'exit 0' TERM
+export MLFLOW_BACKEND_STORE_URI="postgresql://mlflow@/mlflow?host=$HOME"
+"$@" & served=$!
+wait $served
+"""
+
+
+@pytest.mark.long
+def test_real_mlflow_keeps_its_runs_in_a_postgresql_without_a_network() -> None:
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed: make system")
+    port = free_port()
+    command = kagglerun("image", "serve", "mlflow", "--port", str(port))
+    script = _DATABASE.format(programs=programs[-1])
+    with somebody() as someone, someone.runs("bash", "-c", script, "bash", *command) as process:
+        wait_until_listening(port, process)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request(
+            "POST", "/api/2.0/mlflow/experiments/create", '{"name": "digits"}', {"Content-Type": "application/json"}
+        )
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert not (someone.workspace / ".kagglerun/mlflow.db").exists()
+        assert (someone.home / "data/PG_VERSION").exists()
+
+
 @pytest.mark.long
 def test_real_jupyter_wants_its_token() -> None:
     need("jupyter-lab")
