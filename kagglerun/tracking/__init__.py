@@ -8,6 +8,7 @@ This package alone imports mlflow, and only mlflow_store.py in it.
 """
 
 from kagglerun.tracking.mlflow_store import NO_MLFLOW, prepare_database, tracking_uri, without_password
+from kagglerun.tracking.pusher import let_ends_linger, wait_for_ends
 from kagglerun.tracking.replay import study_paths
 from kagglerun.tracking.sync import SyncReport, all_tracked, behind, catch_up, sync, was_killed
 from kagglerun.tracking.tracker import (
@@ -17,10 +18,8 @@ from kagglerun.tracking.tracker import (
     add_values,
     close_parent,
     flatten,
-    let_ends_linger,
     open_parent,
     open_tracker,
-    wait_for_ends,
 )
 from kagglerun.tracking.ui import serve_ui
 

@@ -6,22 +6,19 @@ Nothing here raises because of MLflow: a problem is told once, and the journal k
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from kagglerun.errors import KagglerunError
 from kagglerun.tracking.journal import Artifact, Body, End, Journal, Start, Tags, Values
-from kagglerun.tracking.mlflow_store import Store, import_mlflow
+from kagglerun.tracking.mlflow_store import Store
+from kagglerun.tracking.pusher import end_pushing, start_pusher
 from kagglerun.tracking.replay import Replay, as_text, study_paths
 from kagglerun.workspace import RunPaths, Workspace
 
 FLUSH_SECONDS = 30.0
 """How long the end of a run waits for MLflow to catch up."""
-_BATCH_SECONDS = 1.0
-_LONGEST_PAUSE_SECONDS = 60.0
 
 _log = logging.getLogger("kagglerun.tracking")
 
@@ -75,7 +72,7 @@ class JournalTracker:
         self._told = False
         self._known = _tracked_values(self._journal)
         self._write(start)
-        self._pusher = _start_pusher(workspace, run) if self._claim() else None
+        self._pusher = start_pusher(workspace, run) if self._claim() else None
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         """Track metrics at a step."""
@@ -96,10 +93,8 @@ class JournalTracker:
     def end(self, state: str, error: str | None = None) -> None:
         """End the run and wait a little for MLflow to catch up."""
         self._write(End(state, error))
-        if self._pusher is not None and _ends_linger:
-            _linger(self._pusher)
-        elif self._pusher is not None:
-            self._pusher.finish(self._flush_seconds)
+        if self._pusher is not None:
+            end_pushing(self._pusher, self._flush_seconds)
         self._journal.release()
 
     def _is_new(self, key: str, step: int, value: float) -> bool:
@@ -125,60 +120,6 @@ class JournalTracker:
         if not self._told:
             _log.warning("%s: %s (the run goes on)", self._run.journal, problem)
             self._told = True
-
-
-class _Pusher(threading.Thread):
-    """Brings MLflow up to the journal once a second, until told to finish."""
-
-    def __init__(self, replay: Replay) -> None:
-        super().__init__(name=f"tracking {replay.run.run_id}", daemon=True)
-        self._replay = replay
-        self._finishing = threading.Event()
-        self._leaves = False
-        self._told = False
-
-    def run(self) -> None:
-        """Push until `finish`; then once more."""
-        pause = _BATCH_SECONDS
-        while not self._finishing.wait(pause):
-            pause = _BATCH_SECONDS if self._push() else min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        if not self._leaves:
-            self._push()
-
-    def leave(self) -> None:
-        """Push no more: what is left is for `catch_up`."""
-        self._leaves = True
-        self._finishing.set()
-
-    def finish_later(self) -> None:
-        """Push what is left, once, without being waited for."""
-        self._finishing.set()
-
-    def finish(self, seconds: float) -> None:
-        """Push what is left, for at most `seconds`."""
-        self._finishing.set()
-        self.join(seconds)
-        if self.is_alive():
-            self._tell(f"it did not catch up within {seconds:g} seconds")
-
-    def _push(self) -> bool:
-        try:
-            self._replay.advance()
-        except Exception as error:
-            # Whatever goes wrong here must not reach the training; the journal has the values.
-            self._tell(str(error))
-            return False
-        return True
-
-    def _tell(self, problem: str) -> None:
-        if not self._told:
-            self._told = True
-            _log.warning(
-                "MLflow is behind: %s\n  the run goes on, its values are in %s; later: kagglerun track sync %s",
-                problem,
-                self._replay.run.journal,
-                self._replay.run.run_id,
-            )
 
 
 def open_tracker(
@@ -256,39 +197,6 @@ def close_parent(
     tracker.end(state)
 
 
-_MOST_LINGERING = 8
-_ends_linger = False
-_lingering: list[_Pusher] = []
-
-
-def _linger(pusher: _Pusher) -> None:
-    """Have the rest pushed without waiting for it; not where a slow MLflow has many such threads at work already."""
-    _lingering[:] = [other for other in _lingering if other.is_alive()]
-    if len(_lingering) < _MOST_LINGERING:
-        pusher.finish_later()
-        _lingering.append(pusher)
-    else:
-        pusher.leave()
-
-
-def let_ends_linger() -> None:
-    """From now on, runs of this process that end do not wait for MLflow; see `wait_for_ends`.
-
-    For processes that execute one run after another: MLflow catches up while the next one trains. What a slow MLflow
-    misses that way is brought by `catch_up`.
-    """
-    global _ends_linger
-    _ends_linger = True
-
-
-def wait_for_ends(seconds: float) -> bool:
-    """Wait until MLflow has caught up with the runs that ended, for at most so long; whether it has."""
-    deadline = time.monotonic() + seconds
-    for pusher in _lingering:
-        pusher.join(max(0.0, deadline - time.monotonic()))
-    return not any(pusher.is_alive() for pusher in _lingering)
-
-
 def add_artifacts(workspace: Workspace, run: RunPaths, paths: Iterable[Path], folder: str = "") -> None:
     """Keep files with a run that has ended, in `folder` of its artifacts: journal first, then MLflow.
 
@@ -335,25 +243,6 @@ def _tracked_values(journal: Journal) -> dict[tuple[str, int], str]:
         if isinstance(body, Values)
         for key, value in body.values.items()
     }
-
-
-def _start_pusher(workspace: Workspace, run: RunPaths) -> _Pusher | None:
-    """The thread that writes to MLflow; None when MLflow is switched off or cannot be used at all.
-
-    mlflow is imported here and not in the thread: loader workers forked while another thread imports could
-    wait for ever for that import's lock.
-    """
-    try:
-        store = Store(workspace)
-        if store.switched_off:
-            return None
-        import_mlflow()
-    except KagglerunError as error:
-        _log.warning("MLflow is not used: %s", error)
-        return None
-    pusher = _Pusher(Replay(workspace, run, store))
-    pusher.start()
-    return pusher
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from kagglerun.experiment import afterwards
 from kagglerun.experiment.afterwards import Afterwards
 from kagglerun.experiment.drawing import Drawing
 from kagglerun.files import write_json, write_text
-from kagglerun.tracking import tracker
+from kagglerun.tracking import pusher
 from kagglerun.tracking.journal import Artifact, End, Journal, Start
 from kagglerun.workspace import RunPaths, Workspace
 
@@ -33,7 +33,7 @@ def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
     """A run of the study `made-toy` that has ended and owes its pictures; MLflow is switched off."""
     monkeypatch.setenv("KAGGLERUN_MLFLOW_URI", "none")
     monkeypatch.setattr(afterwards, "_active", None)
-    monkeypatch.setattr(tracker, "_ends_linger", False)
+    monkeypatch.setattr(pusher, "_ends_linger", False)
     paths = workspace.run("made", "made-toy-0000")
     write_text(paths.config, "competition: made\n")
     Journal(paths.journal).append(Start("made-toy-0000"), End("FINISHED"))

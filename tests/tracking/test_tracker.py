@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from kagglerun import tracking
-from kagglerun.tracking import tracker as tracker_module
+from kagglerun.tracking import pusher
 from kagglerun.tracking.journal import Journal, Values
 from kagglerun.workspace import RunPaths, Workspace
 
@@ -123,8 +123,8 @@ def test_a_locked_database_does_not_hold_up_the_run(
 def test_a_slow_database_does_not_pile_up_threads_and_what_it_missed_is_brought_at_the_end(
     tracked: Workspace, mlflow: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracker_module, "_ends_linger", True)
-    monkeypatch.setattr(tracker_module, "_lingering", [])
+    monkeypatch.setattr(pusher, "_ends_linger", True)
+    monkeypatch.setattr(pusher, "_lingering", [])
     runs = [tracked.run("digits", f"trial-{number:02}") for number in range(20)]
     with sqlite3.connect(tracked.mlflow_db) as other:
         other.execute("BEGIN EXCLUSIVE")
