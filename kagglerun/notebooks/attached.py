@@ -8,7 +8,7 @@ from pathlib import Path
 from kagglerun.files import write_json, write_text
 
 MOST_EMBEDDED_BYTES = 950_000
-"""Kaggle refuses notebooks of more than about 1 MB; Colab takes 20 times that."""
+"""Kaggle is said to refuse notebooks of more than 1 MB (its users' reports; not measured); Colab takes far more."""
 UNKNOWN_USER = "INSERT_YOUR_USER_NAME"
 _FIND = """\
 # @title kagglerun, attached

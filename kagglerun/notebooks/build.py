@@ -154,7 +154,7 @@ def _cells(plan: NotebookPlan, carried: Carried, payload: str, attaches: bool) -
     embedded = f'# @title kagglerun, packed\nPAYLOAD = """\n{payload}\n"""'
     connect = f"from kagglerun.notebooks.kernel import connect\n\nsession = connect({folder!r})"
     return [
-        nbformat.v4.new_markdown_cell(_introduction(plan, carried)),  # type: ignore[no-untyped-call]
+        nbformat.v4.new_markdown_cell(_introduction(plan, carried, attaches)),  # type: ignore[no-untyped-call]
         _code(finding_cell(payload, platform.inputs) if attaches and platform.inputs else embedded, hidden),
         _code(f"# @title install\n{install}", hidden),
         _code(connect, {}),
@@ -166,9 +166,9 @@ def _code(source: str, metadata: Mapping[str, Any]) -> Any:
     return nbformat.v4.new_code_cell(source, metadata=dict(metadata))  # type: ignore[no-untyped-call]
 
 
-def _introduction(plan: NotebookPlan, carried: Carried) -> str:
+def _introduction(plan: NotebookPlan, carried: Carried, attaches: bool) -> str:
     platform = find_platform(plan.platform)
-    steps = _colab_steps(plan) if plan.platform == "colab" else _kaggle_steps(plan)
+    steps = _colab_steps(plan) if plan.platform == "colab" else _kaggle_steps(plan, attaches)
     doing = "Sweeps" if plan.work == "sweep" else "Trains"
     return "\n".join(
         [
@@ -204,8 +204,12 @@ def _colab_steps(plan: NotebookPlan) -> list[str]:
     ]
 
 
-def _kaggle_steps(plan: NotebookPlan) -> list[str]:
-    steps = ["`kaggle kernels push -p FOLDER` with the folder it is in, or Create > New Notebook > File > Import."]
+def _kaggle_steps(plan: NotebookPlan, attaches: bool) -> list[str]:
+    first = ["`kaggle datasets create -p FOLDER/data-set`: kagglerun itself, once."] if attaches else []
+    steps = [
+        *first,
+        "`kaggle kernels push -p FOLDER` with the folder it is in, or Create > New Notebook > File > Import.",
+    ]
     settings = f"Settings: accelerator {plan.gpu or 'none'}" + ("" if plan.packages == "platform" else ", internet on")
     steps.append(f"{settings}, persistence of files.")
     if not plan.competition.startswith("practice/"):

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ from kagglerun.workspace import Workspace
 _STOPPED_EXIT_CODE = 130
 _SAVING_SHARE = 0.1
 """Most of the time that may go into copying: Drive takes uploads at a few MB/s."""
+_TRY_GPU = "import torch; torch.ones(256, device='cuda').sum().item()"
 _PREDECESSOR_SECONDS = 300.0
 _NEWS_SECONDS = 600.0
 """A line about the training this often: 72 in a session of 12 hours."""
@@ -152,6 +154,11 @@ class Session:
             )
         for name in names:
             self._say(f"GPU: {name}")
+        if self.plan.gpu and (why := why_torch_cannot_use_the_gpu()):
+            raise NotebookError(
+                f"the installed torch cannot use this GPU: {why}",
+                hint="make the notebook with the platform's own torch: --packages keep-torch",
+            )
 
     def _lay_out(self) -> None:
         """The workspace, as the notebook brings it; what is there from before stays."""
@@ -267,6 +274,17 @@ def gpu_names() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in said.splitlines() if line.strip()]
+
+
+def why_torch_cannot_use_the_gpu() -> str | None:
+    """Why a sum on the GPU fails, in torch's words; None where it works.
+
+    A driver may be too old for the locked torch's CUDA, and a GPU too old for its kernels; training would go to the
+    CPU, or fail after the data was read.
+    """
+    done = subprocess.run([sys.executable, "-c", _TRY_GPU], capture_output=True, text=True)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return (lines[-1].strip()[:300] if lines else f"exit code {done.returncode}") if done.returncode else None
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -55,6 +55,15 @@ def test_session_without_the_gpu_it_was_made_for_does_not_train_for_hours_on_a_c
     assert "--gpu none" in str(raised.value.hint)
 
 
+@pytest.mark.skipif(bool(module.gpu_names()), reason="a GPU is here")
+def test_torch_that_cannot_use_the_gpu_is_told_before_anything_is_fetched(tmp_path: Path, gpus: list[str]) -> None:
+    """Here torch has no GPU at all; a driver that is too old and a GPU that is too old fail at the same place."""
+    gpus += ["Tesla T4, 15360 MiB"]
+    with pytest.raises(NotebookError, match=r"cannot use this GPU: .*(CUDA|NVIDIA)") as raised:
+        _Parts(tmp_path, gpu="T4").session.run()
+    assert "keep-torch" in str(raised.value.hint)
+
+
 def test_both_gpus_of_a_session_are_used_a_fold_each(tmp_path: Path, gpus: list[str]) -> None:
     gpus += ["Tesla T4, 15360 MiB", "Tesla T4, 15360 MiB"]
     command = _Parts(tmp_path, gpu="T4").session._command()
