@@ -73,10 +73,11 @@ class Stretch:
 
 @dataclass
 class _Watched:
-    """A GPU and what was seen of it since the last stretch."""
+    """A GPU and what was seen of it since the last stretch; `is_used`: by the process that is watched."""
 
     gpu: Gpu
     link: float | None
+    is_used: bool = True
     looks: list[Look] = field(default_factory=list)
     received: list[float] = field(default_factory=list)
 
@@ -105,7 +106,7 @@ class MachineWatch:
         """Let go of NVML."""
         if self._nvml is not None:
             self._nvml.close()
-            self._nvml = None
+            self._nvml, self._gpus = None, []
 
     @property
     def sees_gpus(self) -> bool:
@@ -113,14 +114,10 @@ class MachineWatch:
         return bool(self._gpus)
 
     def look(self) -> None:
-        """Look at the GPUs once."""
-        if self._nvml is None:
-            return
+        """Look at the GPUs once: at those that were the process's at the last stretch's end, at first at all."""
         for watched in self._gpus:
-            watched.looks.append(self._nvml.look(watched.gpu))
-            received = None if watched.link is None else self._nvml.received_bytes_per_second(watched.gpu)
-            if received is not None:
-                watched.received.append(received)
+            if watched.is_used:
+                self._look_at(watched)
 
     def stretch(self) -> Stretch:
         """What was taken since the last call, or since the beginning."""
@@ -142,15 +139,29 @@ class MachineWatch:
             watched.received.clear()
         return made
 
+    def _look_at(self, watched: _Watched) -> None:
+        assert self._nvml is not None, "GPUs are there only while NVML is open"
+        watched.looks.append(self._nvml.look(watched.gpu))
+        received = None if watched.link is None else self._nvml.received_bytes_per_second(watched.gpu)
+        if received is not None:
+            watched.received.append(received)
+
     def _used_gpus(self) -> tuple[GpuStretch, ...]:
+        """Those that the process or its children compute on now."""
         ours = process_tree(self._pid)
-        found = {w.gpu.uuid: w.looks[-1].processes or {} for w in self._gpus if w.looks}
-        is_foreign = are_foreign({number for processes in found.values() for number in processes})
-        return tuple(
-            _over(watched, processes, ours, is_foreign)
-            for watched in self._gpus
-            if (processes := found.get(watched.gpu.uuid, {})) and (is_foreign or ours & processes.keys())
-        )
+        found = [(watched, self._processes(watched)) for watched in self._gpus]
+        is_foreign = are_foreign({number for _, processes in found for number in processes})
+        made = []
+        for watched, processes in found:
+            watched.is_used = bool(processes) and (is_foreign or bool(ours & processes.keys()))
+            if watched.is_used and not watched.looks:
+                self._look_at(watched)  # it came to it since
+            if watched.is_used:
+                made.append(_over(watched, processes, ours, is_foreign))
+        return tuple(made)
+
+    def _processes(self, watched: _Watched) -> dict[int, int | None]:
+        return (self._nvml.processes(watched.gpu) if self._nvml is not None else None) or {}
 
     def _take_cpu(self) -> tuple[float, int]:
         """CPU seconds since the last time, and the memory; what a child took before it ended is not seen."""

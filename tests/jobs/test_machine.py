@@ -50,6 +50,24 @@ def test_means_are_over_the_stretch_and_the_next_begins_anew(monkeypatch: pytest
     assert fake.opened == 0
 
 
+def test_a_gpu_that_the_process_comes_to_later_is_seen_and_the_others_are_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    idle, late = Gpu("GPU-a", utilisation=1), Gpu("GPU-b", utilisation=60)
+    fake = fake_nvml(idle, late)
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    watch = MachineWatch(os.getpid())
+    watch.look()
+    assert watch.stretch().gpus == ()
+    looks = fake.looks
+    watch.look()
+    assert fake.looks == looks, "neither is this process's"
+    late.processes = {os.getpid(): 5}
+    (gpu,) = watch.stretch().gpus
+    watch.close()
+    assert (gpu.index, gpu.utilisation) == ("1", 0.6)
+
+
 def test_a_slice_tells_its_memory_and_no_utilisation(monkeypatch: pytest.MonkeyPatch) -> None:
     cut = Gpu("GPU-a", slices=[Gpu("MIG-0", free=3, total=10, processes={os.getpid(): None})])
     (gpu,) = watched(monkeypatch, cut).gpus
