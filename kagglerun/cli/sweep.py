@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from kagglerun.cli.forecast import show_forecast, tell_forecast
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from kagglerun.config.schema import Config
     from kagglerun.jobs.notify import Event
     from kagglerun.sweep.study import StudySpec
     from kagglerun.workspace import JobPaths, StudyPaths, Workspace
@@ -63,9 +65,7 @@ def sweep(
     """
     from kagglerun.config.load import load_config
     from kagglerun.sweep.budget import settle_until
-    from kagglerun.sweep.lock import one_start_at_a_time
     from kagglerun.sweep.objective import EXPERIMENT
-    from kagglerun.sweep.study import prepare_study
     from kagglerun.workspace import Workspace
 
     if ray is not None:
@@ -77,19 +77,43 @@ def sweep(
     if forecast:
         show_forecast(workspace, parsed, objective or EXPERIMENT)
         return
+    way = _Way(foreground and not ray_submit, follow, ray, ray_submit)
+    _begin(workspace, parsed, objective or EXPERIMENT, new, way)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a sweep is to be run.
+
+    Attributes:
+        here: in this terminal, not as a job.
+        follow: show the job until it ends.
+        ray: address of the cluster that executes the trials; None: this machine.
+        ray_submit: the coordinator runs there as well.
+    """
+
+    here: bool
+    follow: bool
+    ray: str | None
+    ray_submit: bool
+
+
+def _begin(workspace: Workspace, config: Config, objective: str, new: bool, way: _Way) -> None:
+    from kagglerun.sweep.lock import one_start_at_a_time
+    from kagglerun.sweep.study import prepare_study
+
     with one_start_at_a_time(workspace):
-        paths, spec = prepare_study(workspace, parsed, new=new, objective=objective or EXPERIMENT)
+        paths, spec = prepare_study(workspace, config, new=new, objective=objective)
         if _is_finished(paths, spec):
             return
-        _choose_workers(paths, ray, ray_submit)
-        here = foreground and not ray_submit
-        job = None if here else _begin_job(workspace, paths, spec, ray_submit)
+        _choose_workers(paths, way.ray, way.ray_submit)
+        job = None if way.here else _begin_job(workspace, paths, spec, way.ray_submit)
     if job is None:
         _run_here(workspace, paths, _what(spec))
         return
-    if ray_submit:
-        _submit(workspace, job, ray or "auto")
-    _tell_of(job, follow, "runs on the cluster alone" if ray_submit else "goes on when you log out")
+    if way.ray_submit:
+        _submit(workspace, job, way.ray or "auto")
+    _tell_of(job, way.follow, "runs on the cluster alone" if way.ray_submit else "goes on when you log out")
 
 
 def _check_ray(address: str, ray_submit: bool) -> None:
