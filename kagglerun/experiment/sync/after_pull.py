@@ -16,6 +16,9 @@ from kagglerun.files import write_bytes
 from kagglerun.tracking import NO_MLFLOW, sync, tracking_uri
 from kagglerun.workspace import RunPaths, Workspace
 
+_HERE = (Result.CARRIED, Result.SAME)
+"""Also what an earlier pull brought that was cut off before this."""
+
 
 def settle(workspace: Workspace, label: str, outcomes: Sequence[Outcome]) -> None:
     """Note which weights stayed behind, and take what was submitted elsewhere into the ledger: nothing is sent twice.
@@ -25,10 +28,10 @@ def settle(workspace: Workspace, label: str, outcomes: Sequence[Outcome]) -> Non
         label: where they came from.
         outcomes: what was pulled.
     """
-    runs = _pulled(workspace, outcomes)
-    for run in runs:
+    for run in _runs(workspace, outcomes, [Result.CARRIED]):
         if not has_weights(run) and not run.weights_deleted.exists():
             note_weights_elsewhere(run, label)
+    runs = _runs(workspace, outcomes, _HERE)
     sent = b"".join(run.submissions.read_bytes() for run in runs if run.submissions.is_file())
     if sent:
         with _alone_with(workspace.ledger):
@@ -39,12 +42,13 @@ def settle(workspace: Workspace, label: str, outcomes: Sequence[Outcome]) -> Non
 
 
 def replay(workspace: Workspace, outcomes: Sequence[Outcome]) -> str | None:
-    """Bring MLflow up to date with the runs that were pulled; studies appear with their trials.
+    """Bring MLflow up to date with runs that it does not know; studies appear with their trials.
 
     Returns:
         Why MLflow is not up to date; None where it is, or is switched off.
     """
-    runs = _pulled(workspace, outcomes)
+    unknown = [run for run in _runs(workspace, outcomes, [Result.SAME]) if not run.tracking.exists()]
+    runs = [*_runs(workspace, outcomes, [Result.CARRIED]), *unknown]
     if not runs or tracking_uri(workspace) == NO_MLFLOW:
         return None
     try:
@@ -54,9 +58,9 @@ def replay(workspace: Workspace, outcomes: Sequence[Outcome]) -> str | None:
     return problems[0] if problems else None
 
 
-def _pulled(workspace: Workspace, outcomes: Sequence[Outcome]) -> list[RunPaths]:
-    carried = [each.item for each in outcomes if each.result is Result.CARRIED and each.item.kind is Kind.RUN]
-    return [workspace.run(item.slug, item.name) for item in carried]
+def _runs(workspace: Workspace, outcomes: Sequence[Outcome], results: Sequence[Result]) -> list[RunPaths]:
+    items = [each.item for each in outcomes if each.result in results and each.item.kind is Kind.RUN]
+    return [workspace.run(item.slug, item.name) for item in items]
 
 
 @contextlib.contextmanager

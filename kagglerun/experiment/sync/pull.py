@@ -76,17 +76,19 @@ def pull(
             hint = f"kagglerun sync push {shlex.quote(store.label)}    (where the runs are)"
             raise SyncError(f"nothing was ever pushed to {store.label}", hint=hint)
         there = list_versions(store, selection.kinds())
-        with recalled(workspace, store.label, keep=not options.dry_run) as memory:
-            puller = _Puller(workspace, store, memory, options)
-            outcomes = []
-            for kind in selection.kinds():
-                wanted = sorted(item for item in there if item.kind is kind and selection.allows(item))
-                for item in _chosen(workspace, selection, kind, wanted):
-                    outcomes.append(puller.pull(item, there[item]))
-                    tell(outcomes[-1])
-        if not options.dry_run:
-            settle(workspace, store.label, outcomes)
-            finish_moves(workspace)
+        outcomes: list[Outcome] = []
+        try:
+            with recalled(workspace, store.label, keep=not options.dry_run) as memory:
+                puller = _Puller(workspace, store, memory, options)
+                for kind in selection.kinds():
+                    wanted = sorted(item for item in there if item.kind is kind and selection.allows(item))
+                    for item in _chosen(workspace, selection, kind, wanted):
+                        outcomes.append(puller.pull(item, there[item]))
+                        tell(outcomes[-1])
+        finally:
+            if not options.dry_run:
+                settle(workspace, store.label, outcomes)
+                finish_moves(workspace)
     return outcomes
 
 

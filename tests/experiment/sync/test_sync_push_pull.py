@@ -250,6 +250,28 @@ def test_submissions_of_both_machines_are_kept_and_nothing_is_sent_twice(
     assert set(here.ledger.read_text().splitlines()) == {'{"ref": 1}', '{"ref": 2}'}
 
 
+def test_what_a_cut_off_pull_brought_is_settled_too(here: Workspace, there: Workspace, store: FolderStore) -> None:
+    from kagglerun.experiment.weights import why_no_weights
+
+    run = make_run(here, "one", score=0.1)
+    make_run(here, "two")
+    write_text(run.submissions, '{"ref": 1}\n')
+    push(here, store, ALL)
+    cut = Failing(store, 10_000)
+
+    def end(name: str) -> None:
+        if there.run(SLUG, "one").folder.exists():
+            cut.left = 0
+
+    cut.before = end
+    with pytest.raises(TargetUnreachable):
+        pull(there, cut, ALL)
+    assert there.ledger.read_text() == '{"ref": 1}\n'
+    assert why_no_weights(there.run(SLUG, "one")) is not None
+    pull(there, store, ALL)
+    assert why_no_weights(there.run(SLUG, "one")) is None
+
+
 def test_weights_that_stay_behind_are_noted_and_come_when_asked_for(
     here: Workspace, there: Workspace, store: FolderStore
 ) -> None:
