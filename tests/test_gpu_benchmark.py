@@ -12,7 +12,7 @@ import pytest
 SCRIPT = Path(__file__).parent / "benchmarks" / "gpu.py"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_gpu_script_runs_through_on_a_cpu_and_its_trainings_repeat(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--device", "cpu", "--quick"],

@@ -23,6 +23,8 @@ from kagglerun.randomness import generator
 from kagglerun.workspace import Workspace
 from tests.experiment import killing
 
+pytestmark = pytest.mark.long
+
 TRAINING = {"epochs": 3, "checkpoint_seconds": 0.004, "ema": 0.9, "early_stopping": 1}
 MODULES = ("tests.experiment.killing", "kagglerun.models.image", "kagglerun.models.tabular_neural")
 SECONDS = 120.0

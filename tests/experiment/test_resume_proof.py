@@ -19,6 +19,8 @@ from kagglerun.experiment.rerun.tiny_competition import tiny_config, tiny_worksp
 from kagglerun.experiment.run import run_experiment
 from kagglerun.files import read_json, write_json
 
+pytestmark = pytest.mark.long
+
 
 def sleep_with_a_child(path: str) -> None:
     """Start a process, write down both ids, and sleep."""

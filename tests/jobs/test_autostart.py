@@ -42,7 +42,9 @@ def test_the_unit_is_one_that_systemd_reads(folder: str, tmp_path: Path) -> None
     read = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if "initialize manager" in read.stderr:
         pytest.skip("systemd-analyze cannot work here")
-    assert (read.stderr, read.returncode) == ("", 0)
+    # It may complain of units that the system itself came with.
+    complaints = [line for line in read.stderr.splitlines() if not line.startswith(("/usr/lib/systemd/", "/lib/"))]
+    assert (complaints, read.returncode) == ([], 0)
 
 
 def test_the_unit_quotes_what_systemd_would_change() -> None:
