@@ -81,7 +81,7 @@ def _made_folder() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if folder.is_symlink():
             raise JobError(f"{folder} is a link; reservations are not written through one", hint=hint)
-        if folder.stat().st_uid == os.getuid():
+        if folder.stat().st_uid == os.geteuid():
             folder.chmod(_FOR_ALL)
     except OSError as error:
         raise JobError(f"GPUs cannot be reserved: {error}", hint=hint) from None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -232,3 +234,41 @@ def test_the_command_lists_reserves_and_releases(
     assert run(["gpus"]) == 0
     assert "no GPUs: NVIDIA's driver is installed and not loaded" in capsys.readouterr().out
     assert run(["gpus", "reserve", "0"]) == 2
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """Act as another user of the system."""
+    os.setegid(65534)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as two users")
+def test_two_users_of_the_system_cannot_remove_what_is_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:
+        Path(base).chmod(0o755)
+        folder = Path(base) / "shared"
+        monkeypatch.setenv("KAGGLERUN_RESERVATIONS", str(folder))
+        reserve([gpu("0")], 1)
+        with nobody():
+            with pytest.raises(JobError, match="reserved already"):
+                reserve([gpu("0")], 1)
+            monkeypatch.setenv("KAGGLERUN_OWNER", "bert")
+            reserve([gpu("1")], 1)
+            (mine,) = folder.glob("GPU-aaaa.*.json")
+            with pytest.raises(PermissionError):
+                mine.unlink()
+            with pytest.raises(JobError, match="not yours"):
+                release([gpu("0")])
+        later = time.time() + 3601
+        monkeypatch.setattr("kagglerun.jobs.reservations.time.time", lambda: later)
+        with nobody():
+            (again,) = reserve([gpu("0")], 1)
+        assert again.uid == 65534 and [held.uid for held in reservations()] == [65534], (
+            "what is over is in nobody's way"
+        )
