@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO
 
+from kagglerun.errors import JobError
 from kagglerun.experiment.reserved_gpus import uses_gpus
 from kagglerun.files import read_json, write_json
 from kagglerun.sweep.devices import free_gpus, visible_gpus
@@ -27,8 +28,19 @@ def choose_ray(paths: StudyPaths, address: str | None) -> None:
 
 
 def ray_address(paths: StudyPaths) -> str | None:
-    """The cluster that was chosen for a study; None: this machine."""
-    return str(read_json(paths.workers)["ray"]) if paths.workers.is_file() else None
+    """The cluster that was chosen for a study; None: this machine.
+
+    Raises:
+        JobError: what was chosen cannot be read.
+    """
+    try:
+        return str(read_json(paths.workers)["ray"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise JobError(
+            f"{paths.workers} is damaged: {error}", hint="the same `kagglerun sweep` as before writes it anew"
+        ) from error
 
 
 def make_workers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from kagglerun.cli.main import run
+from kagglerun.errors import JobError
 from kagglerun.sweep.review.dashboard import serve_dashboard
 from kagglerun.sweep.study import StudySpec, prepare_study
 from kagglerun.sweep.trials import Trial, TrialState, write_trials
@@ -214,3 +216,20 @@ def test_with_two_objectives_the_unbeaten_trials_are_listed(
     assert "unbeaten    trial 0: score 0.9, seconds_per_fold 10" in said
     assert "trial 1: score 0.8, seconds_per_fold 3.3333" in said
     assert "trial 2: score" not in said
+
+
+def test_a_study_with_values_that_are_not_of_its_search_space_is_left_out_of_the_dashboard_and_told_by_a_sweep(
+    workspace: Workspace, study: tuple[StudyPaths, StudySpec]
+) -> None:
+    from kagglerun.sweep.proposal import Proposer
+    from kagglerun.sweep.review.optuna_copy import all_studies
+    from kagglerun.sweep.trials import read_trials
+
+    assert len(all_studies(workspace).get_all_studies()) == 1
+    paths, spec = study
+    whole = paths.trials.read_text()
+    for damage in ('"optimizer.lr": "abc"', '"optimizer.lr": null'):
+        paths.trials.write_text(re.sub(r'"optimizer.lr": [0-9.e-]+', damage, whole))
+        with pytest.raises(JobError, match="the params of trial 0 are not of the study's search space"):
+            Proposer(spec, ()).propose(read_trials(paths)[:15])
+        assert all_studies(workspace).get_all_studies() == []

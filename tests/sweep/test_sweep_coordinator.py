@@ -198,6 +198,14 @@ def test_damaged_trials_are_an_error(workspace: Workspace) -> None:
         run_study(workspace, paths, Listener())
 
 
+@pytest.mark.parametrize("damage", ["{", "{}", "[]"])
+def test_a_damaged_choice_of_workers_is_an_error(workspace: Workspace, damage: str) -> None:
+    paths, _ = prepare_study(workspace, toy_config(2), objective=TOY)
+    paths.workers.write_text(damage)
+    with pytest.raises(JobError, match=r"is damaged"):
+        run_study(workspace, paths, Listener())
+
+
 def test_the_best_trial_is_the_first_of_equal_ones() -> None:
     trials = [Trial(n, {}, TrialState.COMPLETE, value=v) for n, v in enumerate([0.5, 0.9, 0.9, 0.1])]
     assert best_trial(trials, True) is trials[1]

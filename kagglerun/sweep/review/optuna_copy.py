@@ -25,13 +25,17 @@ def optuna_study(spec: StudySpec, trials: Sequence[Trial], storage: Any = None) 
     Args:
         spec: the study.
         trials: its trials, the finished and those in work.
-        storage: where it is made; a new one in memory by default.
+        storage: where it is made; a new one in memory by default. Nothing is made there where a trial is damaged.
+
+    Raises:
+        JobError: a value of a trial is not of the search space.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     direction = "maximize" if spec.greater_is_better else "minimize"
-    study = optuna.create_study(study_name=f"{spec.slug}/{spec.name}", direction=direction, storage=storage)
     parameters = spec.parameters
-    study.add_trials([_optuna_trial(spec, parameters, trial) for trial in trials])
+    copies = [_optuna_trial(spec, parameters, trial) for trial in trials]
+    study = optuna.create_study(study_name=f"{spec.slug}/{spec.name}", direction=direction, storage=storage)
+    study.add_trials(copies)
     return study
 
 
