@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -218,11 +219,11 @@ def _describe_for_kaggle(made: Notebook, path: Path) -> None:
     if not write_kernel_metadata(folder / KERNEL_METADATA, path.name, made, user):
         out.print(f"{folder / KERNEL_METADATA} describes another notebook and stays as it is", markup=False)
         return
-    commands = [f"kaggle kernels push -p {folder}"]
+    commands = [shlex.join(["kaggle", "kernels", "push", "-p", str(folder)])]
     if made.attached is not None:
         write_data_set(folder / "data-set", made.attached, user)
         out.print("too large for a notebook on Kaggle: kagglerun itself is a data set beside it")
-        commands.insert(0, f"kaggle datasets create -p {folder / 'data-set'}")
+        commands.insert(0, shlex.join(["kaggle", "datasets", "create", "-p", str(folder / "data-set")]))
     if user is None:
         out.print(f"first: put your user name into the metadata files in {folder}", markup=False)
     out.print(f"next: {'    then: '.join(commands)}", markup=False)
