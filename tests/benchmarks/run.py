@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import carrying
 import coordinator
 import data_path
 import doctor
@@ -42,13 +43,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,study_page,sweep_kills,"
-    every += "throughput,transfer"
+    every = "carrying,command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,study_page,"
+    every += "sweep_kills,throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
         "command_line": command_line,
         "gpu": gpu.report,
+        "carrying": carrying.report,
         "coordinator": coordinator.report,
         "data_path": lambda: data_path.report(Path(chosen.data)),
         "doctor": doctor.report,
