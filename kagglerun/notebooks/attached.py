@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from kagglerun.files import write_json, write_text
+from kagglerun.notebooks.keep import MOUNTS
 
 MOST_EMBEDDED_BYTES = 950_000
 """Kaggle is said to refuse notebooks of more than 1 MB (its users' reports; not measured); Colab takes far more."""
@@ -14,8 +15,7 @@ _FIND = """\
 # @title kagglerun, attached
 from pathlib import Path
 
-places = [Path({inputs!r}).glob("*/" * depth + {name!r}) for depth in range(1, 5)]
-found = sorted(path for place in places for path in place)
+found = [path for mount in {mounts!r} for path in Path({inputs!r}).glob(mount + {name!r})]
 if not found:
     raise SystemExit("Add Input: the data set {slug}, which kagglerun notebook wrote beside this notebook")
 PAYLOAD = found[-1].read_text()
@@ -39,7 +39,12 @@ def finding_cell(payload: str, inputs: Path) -> str:
         payload: the payload.
         inputs: /kaggle/input.
     """
-    return _FIND.format(inputs=str(inputs), name=payload_name(payload), slug=data_set_slug(payload))
+    return _FIND.format(
+        inputs=str(inputs),
+        mounts=[f"{mount}/" for mount in MOUNTS],
+        name=payload_name(payload),
+        slug=data_set_slug(payload),
+    )
 
 
 def write_data_set(folder: Path, payload: str, user: str | None) -> None:

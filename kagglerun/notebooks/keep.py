@@ -32,6 +32,8 @@ _SMALL_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _STATE_NAME = "{:08d}.json"
 _CHECKPOINT = re.compile(r"\d{8}")
+MOUNTS = ("*", "notebooks/*/*", "datasets/*/*")
+"""Where Kaggle mounts inputs: by slug, or by kind, owner and slug. Deeper may lie millions of a competition's files."""
 _READ_FIRST = ("finalists.json", "trials.jsonl", "status.json", "metrics.json", "pruned.json", "result.json")
 """The later one of these is written, the earlier it is read; what they vouch for is there then, and never changes."""
 _LEFT_OUT = ("lock", "token", "workers.json", "live.json")
@@ -251,15 +253,15 @@ class Keeper:
 
 
 def find_stores(folders: Iterable[Path], name: str) -> Iterator[Store]:
-    """Stores of a notebook among the outputs of other sessions, up to five folders deep.
+    """Stores of a notebook among what Kaggle mounts: outputs of notebooks, or data sets made of them.
 
     Args:
-        folders: where outputs are mounted.
+        folders: where they are mounted.
         name: the name of the notebook's store.
     """
     for folder in folders:
-        for depth in range(5):
-            for found in sorted(folder.glob("/".join(["*"] * depth + ["kagglerun", name, "states"]))):
+        for mount in MOUNTS:
+            for found in sorted(folder.glob(f"{mount}/kagglerun/{name}/states")):
                 yield Store(found.parent)
 
 

@@ -55,6 +55,7 @@ def test_session_without_the_gpu_it_was_made_for_does_not_train_for_hours_on_a_c
     assert "--gpu none" in str(raised.value.hint)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(module.gpu_names()), reason="a GPU is here")
 def test_torch_that_cannot_use_the_gpu_is_told_before_anything_is_fetched(tmp_path: Path, gpus: list[str]) -> None:
     """Here torch has no GPU at all; a driver that is too old and a GPU that is too old fail at the same place."""
