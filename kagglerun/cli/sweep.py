@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -231,8 +231,9 @@ class _Terminal:
         return self._asked
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        out.print(text, markup=False)
+        """Print a line; a terminal that was closed takes none, and the trials still save."""
+        with suppress(OSError):
+            out.print(text, markup=False)
 
     def progress(self, text: str, numbers: Mapping[str, Any]) -> None:
         """Show the line that changes, with the time left."""
@@ -242,7 +243,8 @@ class _Terminal:
 
         self.text, self._numbers = text, numbers
         eta = numbers.get("eta_seconds")
-        self._status.update(escape(text) + (f"  about {duration(eta)} left" if eta else ""))
+        with suppress(OSError):
+            self._status.update(escape(text) + (f"  about {duration(eta)} left" if eta else ""))
 
     def tell(self, event: Event, text: str) -> None:
         """Notify whoever is to be told, and wait until that is done."""
@@ -253,8 +255,9 @@ class _Terminal:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Take Ctrl-C and SIGTERM as requests to end."""
-        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        """Take Ctrl-C, SIGTERM and the end of the terminal as requests to end."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
             yield
         finally:

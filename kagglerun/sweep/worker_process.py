@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
     """
     objective_path, parent = argv
     die_with(int(parent))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all; the coordinator decides
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C and a terminal's end reach all; the coordinator decides
     shutdown = _Shutdown()
     signal.signal(signal.SIGTERM, shutdown)
     channel = Channel()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ from kagglerun.cli.main import run
 from kagglerun.errors import JobError
 from kagglerun.files import write_text
 from kagglerun.jobs.control import stop_job
+from kagglerun.sweep.budget import read_spent
+from kagglerun.sweep.trials import read_trials
 from kagglerun.workspace import JobPaths, Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +123,21 @@ def test_a_workspace_that_cannot_be_written_is_named(
 def test_a_name_that_no_file_system_takes_is_refused(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sweep", "toy", *TOY, f"name={'n' * 300}"]) == 2
     assert "has 307 characters" in capsys.readouterr().err
+
+
+@pytest.mark.long
+def test_a_terminal_that_is_closed_ends_its_sweep_as_ctrl_c_does(workspace: Workspace) -> None:
+    command = [sys.executable, "-m", "kagglerun", "sweep", "toy", "--foreground", *TOY, "hooks={delay: 0.3}"]
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen(command, stdin=its_end, stdout=its_end, stderr=its_end)
+    os.close(its_end)
+    said = b""
+    while b"trial 0:" not in said:
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) > 0  # by its own will, not by the signal
+    paths = workspace.study("digits", "digits-toy")
+    assert read_spent(paths).seconds > 0
+    assert run(["sweep", "toy", "--foreground", *TOY, "hooks={delay: 0.3}"]) == 0
+    assert [trial.is_finished for trial in read_trials(paths)] == [True] * 3

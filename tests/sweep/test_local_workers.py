@@ -132,7 +132,7 @@ def test_tasks_end_where_they_are_when_asked_to(make: Callable[..., LocalWorkers
     assert TrialInterrupted(0) in until(workers, TrialInterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_that_reach_all_processes_of_a_job_leave_trials_to_the_coordinator(
     make: Callable[..., LocalWorkers], number: signal.Signals
 ) -> None:
