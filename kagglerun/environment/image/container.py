@@ -171,8 +171,8 @@ def _mount(mount: Mount) -> str:
 
 
 def _buildah_mount(mount: Mount) -> str:
-    """The same without quotes, which buildah does not read."""
-    text = _mount(mount)
+    """The same without quotes, which buildah does not read; without `rw` its mounts are read-only."""
+    text = _mount(mount) if mount.read_only else f"{_mount(mount)},rw"
     if '"' in text:
         raise ImageError(f"buildah cannot mount {mount.source}: its name holds a comma or a quote", hint="use podman")
     return text
