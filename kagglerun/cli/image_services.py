@@ -48,12 +48,14 @@ def serve(
 
     Jupyter wants a token (JUPYTER_TOKEN; a random one when there is none), SSH one of the keys in KAGGLERUN_SSH_KEYS.
     """
+    from kagglerun.environment.image.limits import raise_open_files
     from kagglerun.environment.image.ports import read_ports
     from kagglerun.environment.image.secret_variables import take_variables
     from kagglerun.environment.image.services import Place, default_host, find_services
     from kagglerun.environment.image.serving import serve
     from kagglerun.workspace import Workspace
 
+    raise_open_files()
     take_variables()
     workspace, bind = Workspace.find(), host or default_host()
     chosen = find_services(services)
@@ -83,9 +85,11 @@ def attend(
 ) -> None:
     """Run a command, and stay until the jobs that it started have ended: with the container's first process all go."""
     from kagglerun.environment.image.attend import attend
+    from kagglerun.environment.image.limits import raise_open_files
     from kagglerun.environment.image.secret_variables import take_variables
     from kagglerun.workspace import Workspace
 
+    raise_open_files()
     take_variables()
     raise typer.Exit(attend(command, Workspace.find(), _tell_jobs))
 

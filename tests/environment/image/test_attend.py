@@ -53,6 +53,15 @@ def test_a_command_that_is_not_there_is_named(workspace: Workspace) -> None:
         assert it.returncode == 1
 
 
+def test_loader_workers_get_as_many_open_files_as_the_container_may_have(workspace: Workspace) -> None:
+    limits = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    low = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 4096)); "
+    start = f"{low}import os; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    command = [*kagglerun("image", "attend")[1:], sys.executable, "-c", limits]
+    argv = [sys.executable, "-c", f"import sys; {start}", *command]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout == "(4096, 4096)\n"
+
+
 def test_it_stays_until_the_commands_jobs_have_ended(workspace: Workspace) -> None:
     with _attended(workspace, sys.executable, "-c", _JOB, "count", "12") as it:
         _, told = it.communicate(timeout=120)
@@ -61,6 +70,7 @@ def test_it_stays_until_the_commands_jobs_have_ended(workspace: Workspace) -> No
     assert [job.state for job in list_jobs(workspace)] == [JobState.DONE]
 
 
+@pytest.mark.long
 def test_sigterm_lets_the_jobs_save_and_end(workspace: Workspace) -> None:
     with _attended(workspace, sys.executable, "-c", _JOB, "count", "6000") as it:
         assert it.stderr is not None

@@ -33,7 +33,9 @@ def test_every_port_is_on_loopback_and_none_of_the_database_is_open() -> None:
     for name, service in _SERVICES.items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
     assert "ports" not in _SERVICES["database"]
-    assert _SERVICES["database"]["network_mode"] == "none"
+    assert "listen_addresses=" in _SERVICES["database"]["command"]
+    assert [name for name, service in _SERVICES.items() if "nobody" in service.get("networks", [])] == ["database"]
+    assert yaml.safe_load(COMPOSE_FILE.read_text("utf-8"))["networks"]["nobody"] == {"internal": True}
 
 
 def test_it_runs_the_services_that_there_are_on_their_ports() -> None:
