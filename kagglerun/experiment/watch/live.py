@@ -79,3 +79,10 @@ def read_live(paths: RunPaths, silent_seconds: float = 60.0) -> Live | None:
     if live.host != socket.gethostname():
         return live if time.time() - live.time < silent_seconds else None
     return live if is_alive(live.pid, live.identity) else None
+
+
+def others_in_work(paths: RunPaths) -> list[Live]:
+    """What the other runs in work of the same competition said last."""
+    others = (RunPaths(path.parent) for path in sorted(paths.folder.parent.glob("*/live.json")))
+    found = (read_live(other) for other in others if other.folder != paths.folder)
+    return [live for live in found if live is not None]

@@ -12,8 +12,8 @@ import threading
 from types import TracebackType
 
 from kagglerun.config.schema import Config
-from kagglerun.experiment.watch.live import Live, forget_live, this_process, write_live
-from kagglerun.experiment.watch.starved import Moment, StarvedGpus
+from kagglerun.experiment.watch.live import Live, forget_live, others_in_work, this_process, write_live
+from kagglerun.experiment.watch.starved import Moment, StarvedGpus, Warned
 from kagglerun.jobs.machine import MachineWatch, Stretch
 from kagglerun.tracking import Tracker
 from kagglerun.tracking.journal import Journal, Values
@@ -92,10 +92,16 @@ class RunWatch:
         self._tracker.log(values, round(self._worked))
         warned = self._starved.add(Moment(machine, pace), self._config)
         if warned is not None:
-            self._warning = warned.text
-            self._tracker.tag({_TAG: f"{warned.text}; {warned.advice}"})
-            _log.warning("%s\n  → %s\n  → kagglerun profile measures what helps", warned.text, warned.advice)
+            self._warn(warned, {gpu.index for gpu in machine.gpus})
         write_live(self._paths, self._live(machine, pace))
+
+    def _warn(self, warned: Warned, gpus: set[str]) -> None:
+        self._tracker.tag({_TAG: f"{warned.text}; {warned.advice}"})
+        # Trials that share a GPU find the same at about the same time: one of them says it.
+        is_told = any(other.warning and gpus & set(other.gpus) for other in others_in_work(self._paths))
+        self._warning = warned.text
+        if not is_told:
+            _log.warning("%s\n  → %s\n  → kagglerun profile measures what helps", warned.text, warned.advice)
 
     def _live(self, machine: Stretch, pace: Pace) -> Live:
         return this_process(

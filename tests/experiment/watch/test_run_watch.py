@@ -92,6 +92,19 @@ def test_a_warning_goes_to_the_log_and_into_the_journal(
     assert tags.tags["kagglerun.warning"].startswith("GPU 0 was busy for 3%")
 
 
+def test_of_trials_that_share_a_gpu_one_says_that_it_starves(
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kagglerun.experiment.watch.starved.STARVED_SECONDS", 0.03)
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(Gpu("GPU-a", processes={os.getpid(): 4}, utilisation=3)))
+    other = Workspace.find().run("made", "other")
+    write_live(other, this_process(gpus=("0", "1"), warning="GPU 0 was busy for 4%"))
+    with caplog.at_level(logging.WARNING, "kagglerun.experiment"):
+        bodies = watched(run, 8, StarvedGpus())
+    assert caplog.records == []
+    assert any(isinstance(body, Tags) for body in bodies), "its own journal has it all the same"
+
+
 def test_a_run_in_work_says_so_and_an_ended_one_does_not(run: RunPaths) -> None:
     tracker = open_tracker(Workspace.find(), run, name="one", params={}, tags={})
     with RunWatch(run, tracker, _UNKNOWN, seconds=60):
