@@ -178,7 +178,7 @@ def neural(workspace: Workspace, **training: object) -> Config:
         "name": "made",
         "model": {"kind": "tabular_neural", "width": 16, "depth": 1},
         "cv": {"n_splits": 2},
-        "training": {"epochs": 30, "batch_size": 16, "cpu_threads": 1, "device": "cpu", **training},
+        "training": {"epochs": 20, "batch_size": 16, "cpu_threads": 1, "device": "cpu", **training},
     }
     return resolve_config(workspace, parse_config(values, "test"))
 
@@ -189,7 +189,8 @@ def test_a_real_run_is_watched_and_its_picture_kept_and_the_result_is_the_same(
     assert competition.manifest.exists()
     monkeypatch.setenv("KAGGLERUN_MLFLOW_URI", "none")
     run_experiment(workspace, neural(workspace), "unwatched")
-    monkeypatch.setattr(run_watch, "_SECONDS", 0.02)
+    monkeypatch.setattr(run_watch, "_SECONDS", 0.05)
+    monkeypatch.setattr("kagglerun.experiment.watch.picture._LEAST_POINTS", 2)
     run_experiment(workspace, neural(workspace), "watched")
     plain, run = workspace.run("made", "unwatched"), workspace.run("made", "watched")
     assert run.oof.read_bytes() == plain.oof.read_bytes()
