@@ -125,7 +125,8 @@ image-lock: $(READY) ## resolve the image's locks again, with the versions of re
 system: ## Debian's packages that some tests need (as root): Chromium, libarchive for 7z, PostgreSQL, sshd, buildah
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-	  buildah chromium chromium-driver debootstrap libarchive-tools openssh-client openssh-server postgresql tmux
+	  buildah busybox-static chromium chromium-driver debootstrap libarchive-tools openssh-client openssh-server \
+	  netavark podman podman-compose postgresql runc tmux
 
 clean: ## remove demo/, build/, dist/ and caches; .venv, runs and data stay
 	@test ! -d $(DEMO)/.kagglerun || $(BIN)/kagglerun -w $(DEMO) practice stop >/dev/null 2>&1 || true
