@@ -40,7 +40,9 @@ def report(runs: int = RUNS, weights_mb: int = WEIGHTS_MB) -> str:
         small, large = make_workspace(root / "small"), make_workspace(root / "large")
         for number in range(runs):
             make_run(small, f"run-{number:04d}", score=number / runs, weights=0, folds=5)
-        make_run(large, "run", weights=weights_mb << 19, folds=2)
+        run = make_run(large, "run", folds=2)
+        for fold in run.all_folds():
+            fold.weights.write_bytes(os.urandom(weights_mb << 19))
         lines = [
             f"{runs} runs ({len(list(small.runs.rglob('*')))} files and folders); one with weights of {weights_mb} MB.",
             "",
