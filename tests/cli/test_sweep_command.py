@@ -89,6 +89,7 @@ def test_people_are_told_that_a_sweep_in_the_foreground_is_done(workspace: Works
     assert events[-1]["job"] is None
 
 
+@pytest.mark.long
 def test_people_are_told_that_a_sweep_in_the_foreground_failed(workspace: Workspace) -> None:
     code, events = told(workspace, "hooks={fail_at: [0, 1]}", "sweep.max_failures=2")
     assert code == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kagglerun.config.load import with_values
 from kagglerun.sweep.coordinator import run_study
 from kagglerun.sweep.dispatch import End
@@ -37,6 +39,7 @@ def test_a_race_is_added_to_a_study_that_has_ended_and_goes_on_where_it_was(work
     assert not race_is_missing(paths, read_spec(paths), read_trials(paths))
 
 
+@pytest.mark.long
 def test_a_finalist_whose_score_is_not_defined_leaves_the_race(workspace: Workspace) -> None:
     listener = Listener()
     sweep(workspace, toy_config(4, hooks={"undefined_reruns": True}, finalists={"top": 2, "rounds": 2}), listener)

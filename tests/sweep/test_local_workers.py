@@ -180,6 +180,7 @@ def test_closing_ends_processes_that_are_at_work(make: Callable[..., LocalWorker
     assert processes() == []
 
 
+@pytest.mark.long
 def test_a_process_leaves_when_its_parent_is_gone(workspace: Workspace, tmp_path: Path) -> None:
     program = (
         "import os, sys, time\n"

@@ -327,6 +327,7 @@ def is_pause(line: str) -> bool:
     return line.startswith("trial ") and "paused: the disk of" in line
 
 
+@pytest.mark.long
 def test_a_worker_that_prints_into_a_file_on_the_full_disk_waits_and_its_coordinator_says_so(
     disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
