@@ -24,7 +24,7 @@
         CheckpointUnreadable
       TrackingError
       JobError
-      SyncError                            a target of `kagglerun sync` cannot be used, or what it holds cannot be joined
+      SyncError                            a target of `kagglerun sync` cannot be used, or what it holds not be joined
         TargetUnreachable
         ContentDamaged
       PracticeError                        the practice server could not be started, found or changed
