@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 BASE = "localhost/kagglerun-base:bookworm"
+KAGGLE_LIKE = "localhost/kaggle-like:1"
 MARKER = "sesame-4711.invalid"
 """Stands where an index's password would: found in no layer."""
 UID = 21_234
@@ -77,6 +78,18 @@ class Built:
     def inspect(self) -> Any:
         """What buildah knows of the image."""
         return json.loads(self.buildah("inspect", "--type", "image", self.name))
+
+    def make_kaggle_base(self, torch: str) -> None:
+        """A base that has Python packages of its own, as Kaggle's: a torch and a torchvision that are names only."""
+        container = self.buildah("from", BASE).strip()
+        site = Path(self.buildah("mount", container).strip()) / "usr/local/lib/python3.11/dist-packages"
+        for name in ("torch", "torchvision"):
+            info = site / f"{name}-{torch}.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {torch}\n", "utf-8")
+            (info / "RECORD").write_text(f"{info.name}/METADATA,,\n{info.name}/RECORD,,\n", "utf-8")
+        self.buildah("umount", container)
+        self.buildah("commit", "--quiet", "--rm", container, KAGGLE_LIKE)
 
     def buildah(self, *words: str) -> str:
         """Run buildah; its output."""

@@ -18,7 +18,7 @@ import yaml
 
 import kagglerun
 from kagglerun.environment.image.lock import image_lock
-from tests.environment.image.built_image import BASE, MARKER, UID, Built, build_image
+from tests.environment.image.built_image import BASE, KAGGLE_LIKE, MARKER, UID, Built, build_image
 from tests.environment.image.made_services import free_port, wait_until_listening
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1500)]
@@ -52,7 +52,7 @@ def test_the_base_is_pinned_and_the_labels_say_what_is_in_it(built: Built) -> No
     found = built.inspect()
     base = json.loads(built.buildah("inspect", "--type", "image", BASE))
     pinned = yaml.safe_load((built.workspace / "image.yaml").read_text())
-    assert pinned == {"bases": {BASE: f"sha256:{base['FromImageID']}"}}
+    assert pinned["bases"][BASE] == f"sha256:{base['FromImageID']}"
     labels = found["Docker"]["config"]["Labels"]
     assert labels["kagglerun.lock.sha256"] == image_lock().sha256
     assert labels["kagglerun.torch"] == image_lock().version("torch")
@@ -153,6 +153,15 @@ def test_jupyter_refuses_without_the_token_and_opens_with_it(built: Built, brows
         browser.get(f"http://127.0.0.1:{port}/lab?token={token}")
         _wait_for(browser, "Launcher", "competitions")
         assert browser.save_screenshot(str(tmp_path / "jupyter.png"))
+
+
+def test_kaggles_own_environment_keeps_its_torch(built: Built) -> None:
+    built.make_kaggle_base("2.7.99")
+    done = built.kagglerun("image", "build", "--machine-settings", "--kaggle-parity", "--base", KAGGLE_LIKE)
+    assert done.returncode == 0, done.stderr[-4000:]
+    code = "import importlib.metadata as m; print(m.version('torch'), m.version('optuna'))"
+    there = built.kagglerun("image", "run", "--image", f"{built.name}-kaggle", "python3", "-c", code)
+    assert there.stdout.split() == ["2.7.99", image_lock().version("optuna")], there.stderr
 
 
 @pytest.mark.parametrize("torch", (None, "2.6", "2.7", "2.9"))
