@@ -71,7 +71,7 @@ class Reservation:
     @property
     def is_ours(self) -> bool:
         """Whether this process may use the GPU: its owner's, and of its job where it is for one."""
-        if (self.owner, self.uid) != (_owner(), os.geteuid()):
+        if (self.owner, self.uid) != (owner_here(), os.geteuid()):
             return False
         return self.pid is None or self.pid in _ancestors()
 
@@ -135,7 +135,7 @@ def release(gpus: Sequence[Gpu]) -> tuple[Reservation, ...]:
     """
     names = {gpu.uuid for gpu in gpus}
     kept = [held for held in reservations() if held.uuid in names]
-    foreign = [held for held in kept if held.uid != os.geteuid() or held.owner != _owner()]
+    foreign = [held for held in kept if held.uid != os.geteuid() or held.owner != owner_here()]
     if foreign:
         raise JobError(
             f"not yours to give back: {'; '.join(map(str, foreign))}", hint=f"ask {foreign[0].owner}, or wait"
@@ -200,7 +200,7 @@ def _reservation(gpu: Gpu, hours: float, note: str, job: JobPaths | None) -> Res
     held = Reservation(
         uuid=gpu.uuid,
         index=gpu.index,
-        owner=_owner(),
+        owner=owner_here(),
         uid=os.geteuid(),
         since=now,
         expires=now + 3600 * hours,
@@ -223,7 +223,7 @@ def _in_the_way(gpus: Sequence[Gpu]) -> list[Reservation]:
     slices: dict[str, str] = {}
     with contextlib.suppress(NoGpus), Nvml.open() as nvml:
         slices = {gpu.uuid: gpu.whole_uuid for gpu in nvml.gpus()}
-    own = (_owner(), os.geteuid())
+    own = (owner_here(), os.geteuid())
     return [
         one
         for one in held
@@ -231,7 +231,8 @@ def _in_the_way(gpus: Sequence[Gpu]) -> list[Reservation]:
     ]
 
 
-def _owner() -> str:
+def owner_here() -> str:
+    """Whose the reservations of this process are."""
     named = os.environ.get(OWNER, "").strip()
     if named:
         return " ".join(named.split())[:80]

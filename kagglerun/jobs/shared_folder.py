@@ -52,7 +52,7 @@ def changing_shared() -> Iterator[Path]:
     Raises:
         JobError: it cannot be made or used.
     """
-    descriptor = os.open(_made_folder(), os.O_RDONLY)
+    descriptor = os.open(made_shared_folder(), os.O_RDONLY)
     try:
         _lock(descriptor)
         yield shared_folder()
@@ -74,7 +74,12 @@ def write_shared(path: Path, values: Mapping[str, Any]) -> None:
         raise JobError(f"GPUs cannot be reserved: {error}", hint=f"look at the folder {path.parent}") from None
 
 
-def _made_folder() -> Path:
+def made_shared_folder() -> Path:
+    """The folder, which is made where there is none.
+
+    Raises:
+        JobError: it cannot be made.
+    """
     folder = shared_folder()
     hint = f"export {FOLDER}=...    a folder that all who share the GPUs may write to"
     try:

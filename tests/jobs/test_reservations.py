@@ -135,7 +135,7 @@ def test_files_that_are_none_or_pretend_to_be_anothers_are_passed_over(machine: 
 
 def test_two_who_ask_at_once_do_not_both_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     names = iter(range(8))
-    monkeypatch.setattr("kagglerun.jobs.reservations._owner", lambda: threading.current_thread().name)
+    monkeypatch.setattr("kagglerun.jobs.reservations.owner_here", lambda: threading.current_thread().name)
     wanted, got = gpu("0"), []
 
     def ask() -> None:

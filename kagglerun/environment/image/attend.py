@@ -11,10 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from kagglerun.errors import ImageError
+from kagglerun.experiment.sync.behind import wait_until_pushed
 from kagglerun.jobs.control import JobInfo, list_jobs, stop_job
 from kagglerun.workspace import Workspace
 
 _POLL_SECONDS = 1.0
+_PUSH_SECONDS = 120.0
+"""So long pushes behind the work may take after it; what is owed then goes with the next one."""
 
 
 def attend(command: Sequence[str], workspace: Workspace, tell: Callable[[list[JobInfo]], None]) -> int:
@@ -39,6 +42,7 @@ def attend(command: Sequence[str], workspace: Workspace, tell: Callable[[list[Jo
             tell(running)
         while _running(workspace):
             time.sleep(_POLL_SECONDS)
+        wait_until_pushed(workspace, _PUSH_SECONDS)
         return code
     except KeyboardInterrupt:
         for job in _running(workspace):

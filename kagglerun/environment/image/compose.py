@@ -14,6 +14,7 @@ from kagglerun.environment.image.engines import find_engine
 from kagglerun.environment.image.ports import choose_ports, read_ports
 from kagglerun.environment.image.run import (
     CREDENTIALS,
+    RESERVATIONS,
     Wishes,
     run_to_its_end,
     running_container,
@@ -25,6 +26,7 @@ from kagglerun.environment.image.session import service_addresses, service_envir
 from kagglerun.environment.image.sshd import KEYS
 from kagglerun.errors import ImageError
 from kagglerun.files import read_json, write_json
+from kagglerun.jobs.reservations import OWNER
 from kagglerun.workspace import Workspace
 
 _FOLDER = Path(__file__).parent.parent
@@ -167,7 +169,8 @@ def token_of(program: str, name: str) -> str | None:
 
 def _told(container: Container, workspace: Workspace, ports: Mapping[str, int]) -> dict[str, str]:
     """The variables of compose.yaml that are no secrets."""
-    known = {name: value for name, value in container.environment.items() if name == "KAGGLERUN_IMAGE_DIGEST"}
+    passed_on = ("KAGGLERUN_IMAGE_DIGEST", OWNER)
+    known = {name: value for name, value in container.environment.items() if name in passed_on}
     return {
         **known,
         "KAGGLERUN_IMAGE": container.image,
@@ -182,7 +185,9 @@ def _told(container: Container, workspace: Workspace, ports: Mapping[str, int]) 
 def _sources(container: Container, workspace: Workspace) -> dict[str, str]:
     """What is mounted. Where there are no Kaggle credentials, their place in the home folder is laid over itself."""
     by_target = {mount.target: str(mount.source) for mount in container.mounts}
+    reserved = by_target.get(RESERVATIONS)
     return {
+        **({} if reserved is None else {"KAGGLERUN_RESERVED": reserved}),
         "KAGGLERUN_WORKSPACE": str(workspace.root),
         "KAGGLERUN_ACCOUNTS": by_target["/etc/passwd"],
         "KAGGLERUN_GROUPS": by_target["/etc/group"],

@@ -18,11 +18,14 @@ from kagglerun.environment.image.services import TOKEN
 from kagglerun.environment.image.sshd import KEYS
 from kagglerun.errors import ConfigError, ImageError
 from kagglerun.files import write_text
+from kagglerun.jobs.reservations import OWNER, owner_here
+from kagglerun.jobs.shared_folder import FOLDER, made_shared_folder
 from kagglerun.workspace import Workspace
 
 HOME = f"{WORKSPACE}/.kagglerun/home"
 CREDENTIALS = f"{HOME}/.kaggle"
 USER = "kagglerun"
+RESERVATIONS = "/run/lock/kagglerun"
 _KAGGLE = Path(".kaggle")
 _PASSED = (
     *("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY"),
@@ -95,6 +98,7 @@ def workspace_container(
     Raises:
         ConfigError: a variable that shall be passed on is not set.
         ImageError: the container would have to be root.
+        JobError: the folder of the GPUs' reservations cannot be made.
     """
     user = container_user(workspace, wishes.user)
     told = {"HOME": HOME, "USER": USER, "LOGNAME": USER, "KAGGLERUN_WORKSPACE": WORKSPACE}
@@ -102,15 +106,20 @@ def workspace_container(
         told["KAGGLERUN_IMAGE_DIGEST"] = wishes.digest
     if "TERM" in environment:
         told["TERM"] = environment["TERM"]
+    gpus, mounts = _gpus(wishes.gpus), _mounts(workspace, user, environment)
+    if gpus is not None:
+        # Inside, too, work keeps away from what others reserved, and knows what its own user did.
+        told |= {FOLDER: RESERVATIONS, OWNER: owner_here()}
+        mounts = (*mounts, Mount(made_shared_folder(), RESERVATIONS))
     return Container(
         image=wishes.image,
         command=tuple(command),
         key=workspace_key(workspace),
         user=user,
-        mounts=_mounts(workspace, user, environment),
+        mounts=mounts,
         environment=told,
         passed=_passed(wishes.variables, environment),
-        gpus=_gpus(wishes.gpus),
+        gpus=gpus,
         shm_bytes=read_size(wishes.shm_size) if wishes.shm_size else psutil.virtual_memory().total // 2,
     )
 

@@ -34,6 +34,7 @@ _MOST_FAILURES = 12
 """In a row; with the pauses between them more than half an hour."""
 _LOG_BYTES = 1 << 20
 _NICE = 19
+_START_SECONDS = 5.0
 _TICK_SECONDS = 0.5
 
 
@@ -74,6 +75,33 @@ def read_state(workspace: Workspace) -> BehindState | None:
         return BehindState(**{**values, "conflicts": tuple(values["conflicts"])})
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def wait_until_pushed(workspace: Workspace, seconds: float) -> bool:
+    """Wait until the last request was served, for at most so long; whether it was.
+
+    For whoever ends what this process needs, as the end of a container does.
+    """
+    deadline = time.monotonic() + seconds
+    seen = time.monotonic()
+    while _is_owed(workspace):
+        seen = time.monotonic() if _is_running(workspace) else seen
+        if time.monotonic() > min(deadline, seen + _START_SECONDS):
+            return False  # too slow, or it has given up
+        time.sleep(_TICK_SECONDS)
+    return True
+
+
+def _is_owed(workspace: Workspace) -> bool:
+    """Whether something was asked for after the last push began to be noted."""
+    try:
+        asked = _wanted(workspace).stat().st_mtime
+    except OSError:
+        return False
+    try:
+        return _state(workspace).stat().st_mtime < asked + _SETTLE_SECONDS
+    except OSError:
+        return True
 
 
 def log_path(workspace: Workspace) -> Path:

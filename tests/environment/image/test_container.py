@@ -182,6 +182,19 @@ def test_a_container_gets_the_workspace_names_and_credentials(workspace: Workspa
     assert workspace.image_home.stat().st_mode & 0o077 == 0
 
 
+def test_a_container_with_gpus_sees_who_reserved_them(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLERUN_RESERVATIONS", str(tmp_path / "kept"))
+    monkeypatch.setenv("KAGGLERUN_OWNER", "ada")
+    made = workspace_container(workspace, Wishes("image", gpus="0", user="7"), ["id"], {})
+    assert Mount(tmp_path / "kept", "/run/lock/kagglerun") in made.mounts
+    assert made.environment["KAGGLERUN_RESERVATIONS"] == "/run/lock/kagglerun"
+    assert made.environment["KAGGLERUN_OWNER"] == "ada"
+    without = workspace_container(workspace, Wishes("image", gpus="none", user="7"), ["id"], {})
+    assert "KAGGLERUN_OWNER" not in without.environment
+
+
 def test_a_container_is_never_root(workspace: Workspace) -> None:
     for wanted in ("0", "0:1000"):
         with pytest.raises(ImageError, match="nothing in the container runs as root"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kagglerun.experiment.sync import behind
-from kagglerun.experiment.sync.behind import log_path, push_behind, read_state
+from kagglerun.experiment.sync.behind import log_path, push_behind, read_state, wait_until_pushed
 from kagglerun.experiment.sync.items import Kind
 from kagglerun.experiment.sync.store import FolderStore
 from kagglerun.experiment.sync.version import list_versions
@@ -60,6 +60,23 @@ def test_nothing_happens_without_a_target(workspace: Workspace) -> None:
     write_text(workspace.settings, "sync: [not, a, target]\n")
     push_behind(workspace)
     assert not workspace.syncs.exists()
+
+
+def test_the_end_of_a_container_waits_for_what_is_being_pushed(
+    workspace: Workspace, target: FolderStore, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wait_until_pushed(workspace, 60)
+    monkeypatch.setattr(behind, "_SETTLE_SECONDS", 0.05)
+    make_run(workspace, "one")
+    push_behind(workspace)
+    assert wait_until_pushed(workspace, 60)
+    assert run_item("one") in list_versions(target, [Kind.RUN])
+    wait_until(lambda: is_over(workspace))
+    # Nobody is at work on a request that was given up.
+    monkeypatch.setattr(behind, "_START_SECONDS", 0.1)
+    monkeypatch.setattr(behind, "_start", lambda _: None)
+    push_behind(workspace)
+    assert not wait_until_pushed(workspace, 60)
 
 
 def test_a_finished_run_is_pushed_behind_the_work(workspace: Workspace, target: FolderStore, quick: None) -> None:
