@@ -13,17 +13,17 @@ import json
 import math
 import os
 import random
-import shutil
 import socket
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from kagglerun import tracking
 from kagglerun.config.load import parse_config
@@ -33,29 +33,18 @@ from kagglerun.sweep.study import StudySpec
 from kagglerun.sweep.summary import summarise
 from kagglerun.sweep.trials import Trial, TrialState
 from kagglerun.workspace import Workspace
+from tests.chromium import chromium, is_installed
 
 TRIALS = 2000
 ROUNDS = 3
 EPOCHS = 10
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1900,950",
-)
 _CLOSE_ASSISTANT = "button[data-component-id='mlflow.assistant.chat_panel.close']"
 _SHOW_TRIALS = "button[data-component-id*='runnamecellrenderer']"
 
 
 def report(n_trials: int = TRIALS, screenshots: Path | None = None) -> str:
     """The part of RESULTS.md."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
+    if not is_installed():
         return "### MLflow's page\n\nNot measured: chromium or chromedriver is missing (`make system`)."
     with tempfile.TemporaryDirectory(prefix="kagglerun-page-") as folder:
         workspace = Workspace(Path(folder) / "workspace")
@@ -66,7 +55,7 @@ def report(n_trials: int = TRIALS, screenshots: Path | None = None) -> str:
             _make_study(workspace, f"digits-of-{size}", size, shown)
         with tracking.serve_ui(workspace, _free_port()) as server:
             server.wait_until_ready()
-            with _browser(Path(folder) / "profile", chromium, driver) as browser:
+            with chromium(Path(folder) / "profile") as browser:
                 _look(browser, server.address, n_trials, shown, screenshots)
     rows = [f"| {what} | {value} |" for what, value in shown.items()]
     head = f"### MLflow's page with a study of {n_trials:,} trials\n\n| what | measured |\n|---|---|"
@@ -257,21 +246,6 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextmanager
-def _browser(profile: Path, chromium: str, driver: str) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
-        yield opened
-    finally:
-        opened.quit()
 
 
 if __name__ == "__main__":

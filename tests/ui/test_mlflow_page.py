@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,20 +16,9 @@ import pytest
 
 from kagglerun import tracking
 from kagglerun.workspace import Workspace
+from tests.chromium import chromium, is_installed
 
 _SCREENSHOTS = os.environ.get("KAGGLERUN_SCREENSHOTS")  # read before the environment is scrubbed
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1900,950",
-)
 _CLOSE_ASSISTANT = "button[data-component-id='mlflow.assistant.chat_panel.close']"
 _SHOW_TRIALS = "button[data-component-id*='runnamecellrenderer']"
 
@@ -72,21 +60,10 @@ def page(tracked_runs: Workspace) -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    """Debian's Chromium without a window, with a fresh profile."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
+    if not is_installed():
         pytest.skip("chromium or chromedriver is not installed: make system")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
+    with chromium(tmp_path / "profile") as opened:
         yield opened
-    finally:
-        opened.quit()
 
 
 @pytest.mark.browser

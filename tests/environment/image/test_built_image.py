@@ -18,6 +18,7 @@ import yaml
 
 import kagglerun
 from kagglerun.environment.image.lock import image_lock
+from tests.chromium import chromium, is_installed
 from tests.environment.image.built_image import BASE, KAGGLE_LIKE, MARKER, UID, Built, build_image
 from tests.environment.image.made_services import free_port, wait_until_listening
 
@@ -27,13 +28,6 @@ _DEMO = (
     "export OMP_NUM_THREADS=1; kagglerun practice start && kagglerun fetch practice/digits"
     " && kagglerun sweep baseline.yaml --follow cv.n_splits=2 training.epochs=1 sweep.trials=1"
     " && kagglerun submit best --yes; code=$?; kagglerun practice stop; exit $code"
-)
-_FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
 )
 
 
@@ -125,21 +119,10 @@ def test_ssh_takes_the_key_and_neither_a_password_nor_root(built: Built, tmp_pat
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    """Debian's Chromium without a window."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
+    if not is_installed():
         pytest.skip("chromium or chromedriver is not installed: make system")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*_FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    try:
+    with chromium(tmp_path / "profile") as opened:
         yield opened
-    finally:
-        opened.quit()
 
 
 def test_jupyter_refuses_without_the_token_and_opens_with_it(built: Built, browser: Any, tmp_path: Path) -> None:
