@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from kagglerun.workspace import Workspace
 
 # Width of every table; set before anything asks for it. Processes of pytest-xdist bring another one.
 os.environ["COLUMNS"] = "200"
+
+# A shell has what it runs in the background ignore Ctrl-C, and so would every process that a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SCRUBBED_PREFIXES = ("KAGGLE", "MLFLOW", "OPTUNA", "HF_", "RAY_")
 

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from kagglerun.jobs.machine import MachineWatch, Stretch, usable_cores
@@ -103,17 +102,35 @@ def test_without_a_driver_cores_and_memory_are_there(monkeypatch: pytest.MonkeyP
     assert 0 < stretch.n_cores <= stretch.n_machine_cores
 
 
+_PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "x = b'x' * 80_000_000; print(len(x), flush=True); input()"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+print(child.stdout.readline(), flush=True)
+input()
+child.kill()
+child.wait()
+print("gone", flush=True)
+input()
+"""
+
+
 def test_children_count_and_what_they_did_before_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with subprocess.Popen([sys.executable, "-c", "x = b'x' * 80_000_000; input()"], stdin=subprocess.PIPE) as child:
-        watch = MachineWatch(os.getpid())
-        deadline = time.monotonic() + 20
-        while (with_child := watch.stretch().memory_bytes) < psutil.Process().memory_info().rss + 70_000_000:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        child.kill()
-        child.wait()
-    assert watch.stretch().memory_bytes < with_child - 50_000_000
+    # A process of its own: the one that tests run in may have children of other tests.
+    command = [sys.executable, "-c", _PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdin is not None and parent.stdout is not None
+        watch = MachineWatch(parent.pid)
+        assert "80000000" in parent.stdout.readline()
+        with_child = watch.stretch().memory_bytes
+        assert with_child > 80_000_000
+        parent.stdin.write("\n")
+        parent.stdin.flush()
+        assert parent.stdout.readline() == "gone\n"
+        watch.stretch()
+        assert watch.stretch().memory_bytes < with_child - 50_000_000
+        parent.kill()
 
 
 def test_a_container_with_less_time_has_fewer_cores(tmp_path: Path) -> None:

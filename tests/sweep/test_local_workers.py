@@ -60,7 +60,15 @@ def until(workers: LocalWorkers, kind: type[Event] | tuple[type[Event], ...]) ->
 
 
 def processes() -> Sequence[psutil.Process]:
-    return psutil.Process().children()
+    """Of workers; other tests of this process may have left children of other kinds."""
+    return [child for child in psutil.Process().children() if _is_worker(child)]
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return child.status() != psutil.STATUS_ZOMBIE and "kagglerun.sweep.local_workers" in child.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_trial_tells_of_its_epochs_and_folds_and_ends_with_its_score(make: Callable[..., LocalWorkers]) -> None:
@@ -163,7 +171,7 @@ def test_what_a_process_printed_before_its_death_is_read(make: Callable[..., Loc
     workers = make()
     workers.submit(task(0, kill_at=[0]))
     time.sleep(0.5)
-    while psutil.Process().children() and psutil.Process().children()[0].status() != psutil.STATUS_ZOMBIE:
+    while processes():
         time.sleep(0.05)
     events = until(workers, WorkerLost)
     assert [type(event) for event in events] == [EpochDone, FoldDone] * 3 + [WorkerLost]
