@@ -156,11 +156,13 @@ def pin_base(engine: Engine, base: str, pins: Path, update: bool = False) -> Pin
         ImageError: it cannot be fetched; or it exists on this machine only and is another one now.
     """
     known = None if update else read_pins(pins).bases.get(base)
-    facts = _made_here(engine, base)
-    if facts is None:
+    facts = _here(engine, base)
+    if facts is None or facts.repository_digest is not None:  # else no registry is known to have it
         reference = pinned_reference(base, known)
-        run_shown(engine.pull(reference, newest=update))
-        facts = engine.inspect(reference)
+        facts = None if update else _here(engine, reference)
+        if facts is None or known not in (None, facts.digest):
+            run_shown(engine.pull(reference))
+            facts = engine.inspect(reference)
     elif known not in (None, facts.digest):
         raise ImageError(
             f"{base} is not the image that {pins.name} names: it is {facts.digest}, not {known}",
@@ -171,10 +173,9 @@ def pin_base(engine: Engine, base: str, pins: Path, update: bool = False) -> Pin
     return Pinned(pinned_reference(base, facts.repository_digest), facts.digest, is_new=known is None)
 
 
-def _made_here(engine: Engine, name: str) -> ImageFacts | None:
-    """The image if it is in the store and no registry is known to have it: it cannot be fetched."""
+def _here(engine: Engine, name: str) -> ImageFacts | None:
+    """The image, if it is in the store."""
     try:
-        facts = engine.inspect(name)
+        return engine.inspect(name)
     except ImageError:
         return None
-    return facts if facts.repository_digest is None else None

@@ -61,8 +61,8 @@ class Engine(Protocol):
     def build(self, request: BuildRequest) -> list[str]:
         """The command that builds."""
 
-    def pull(self, reference: str, newest: bool = False) -> list[str]:
-        """The command that fetches an image where it is missing, or where the registry has a newer one."""
+    def pull(self, reference: str) -> list[str]:
+        """The command that fetches an image, also where the store has an older one."""
 
     def inspect(self, image: str) -> ImageFacts:
         """What is known of an image in its store.
@@ -87,8 +87,8 @@ class Docker:
         """See `Engine`."""
         return [self.program, "build", *_arguments(request), str(request.context)]
 
-    def pull(self, reference: str, newest: bool = False) -> list[str]:  # noqa: ARG002
-        """See `Engine`. Docker always asks the registry."""
+    def pull(self, reference: str) -> list[str]:
+        """See `Engine`."""
         return [self.program, "pull", "--quiet", reference]
 
     def inspect(self, image: str) -> ImageFacts:
@@ -126,9 +126,9 @@ class Podman:
             str(request.context),
         ]
 
-    def pull(self, reference: str, newest: bool = False) -> list[str]:
-        """See `Engine`."""
-        return [self.program, "pull", "--quiet", "--policy", "always" if newest else "missing", reference]
+    def pull(self, reference: str) -> list[str]:
+        """See `Engine`. Podman before 5 has no other way to pull than this one, which asks the registry."""
+        return [self.program, "pull", "--quiet", reference]
 
     def inspect(self, image: str) -> ImageFacts:
         """See `Engine`."""
@@ -164,9 +164,9 @@ class Buildah:
             str(request.context),
         ]
 
-    def pull(self, reference: str, newest: bool = False) -> list[str]:
+    def pull(self, reference: str) -> list[str]:
         """See `Engine`."""
-        return [self.program, "pull", "--quiet", "--policy", "always" if newest else "missing", reference]
+        return [self.program, "pull", "--quiet", "--policy", "always", reference]
 
     def inspect(self, image: str) -> ImageFacts:
         """See `Engine`."""
