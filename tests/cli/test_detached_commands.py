@@ -19,6 +19,8 @@ from kagglerun.jobs.records import JobState
 from kagglerun.workspace import JobPaths, Workspace
 from tests.experiment.made import seal, write_card
 
+pytestmark = pytest.mark.long
+
 NET = (
     "competition: made\ncv: {{n_splits: 2}}\nmodel: {{kind: tabular_neural, width: 8, depth: 1}}\n"
     "training: {{epochs: {epochs}, batch_size: 8, cpu_threads: 1, device: cpu}}\n"

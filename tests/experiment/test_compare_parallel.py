@@ -12,6 +12,8 @@ from kagglerun.experiment.parallel.compare_parallel import compare
 from kagglerun.experiment.prepare import resolve_config
 from kagglerun.workspace import CompetitionPaths, Workspace
 
+pytestmark = pytest.mark.long
+
 CONFIG = {
     "model": {"kind": "tabular_neural", "width": 16, "depth": 1},
     "cv": {"n_splits": 3},
@@ -19,7 +21,6 @@ CONFIG = {
 }
 
 
-@pytest.mark.slow
 def test_one_process_and_a_team_on_a_cpu_take_the_same_samples_an_update(
     workspace: Workspace, competition: CompetitionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:

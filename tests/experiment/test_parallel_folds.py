@@ -20,6 +20,8 @@ from kagglerun.experiment.run import run_experiment
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
 from tests.fake_nvml import Gpu, fake_nvml
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +115,6 @@ def test_a_fold_whose_process_dies_goes_on_to_the_same_bytes(
     assert files_of(broken) == files_of(workspace.run("made", "one"))
 
 
-@pytest.mark.slow
 def test_an_error_in_a_process_of_a_team_ends_the_run_with_its_own_words(
     workspace: Workspace, competition: CompetitionPaths, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,7 +131,6 @@ def test_an_error_in_a_process_of_a_team_ends_the_run_with_its_own_words(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.slow
 def test_a_team_that_loses_a_process_says_which(workspace: Workspace, competition: CompetitionPaths) -> None:
     before = psutil.Process().children()
     config = make_config(workspace, gpus=2, batch_size=8, epochs=40)
