@@ -111,7 +111,10 @@ def need(*programs: str) -> None:
     """Skip where a program is missing."""
     for program in programs:
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:{Path(sys.executable).parent}") is None:
-            pytest.skip(f"{program} is not installed: make system")
+            extra = program in ("jupyter-lab", "tensorboard")
+            pytest.skip(
+                f"{program} is not installed: " + ("pip install 'kagglerun[image]'" if extra else "make system")
+            )
 
 
 def _need_root() -> None:
