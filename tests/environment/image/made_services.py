@@ -113,8 +113,6 @@ def need(*programs: str) -> None:
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:{Path(sys.executable).parent}") is None:
             extra = program in ("jupyter-lab", "tensorboard")
             pytest.skip(f"{program} is missing: " + ("pip install 'kagglerun[image]'" if extra else "make system"))
-                f"{program} is not installed: " + ("pip install 'kagglerun[image]'" if extra else "make system")
-            )
 
 
 def _need_root() -> None:
