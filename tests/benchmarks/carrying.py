@@ -44,6 +44,8 @@ def report(runs: int = RUNS, weights_mb: int = WEIGHTS_MB) -> str:
         for fold in run.all_folds():
             fold.weights.write_bytes(os.urandom(weights_mb << 19))
         lines = [
+            "### Runs pushed and pulled",
+            "",
             f"{runs} runs ({len(list(small.runs.rglob('*')))} files and folders); one with weights of {weights_mb} MB.",
             "",
             "| target | push the runs | again | pull them | again | push the weights | pull them |",
