@@ -79,7 +79,7 @@ $(IMAGE_READY): $(LOCK) pyproject.toml
 image: $(IMAGE_READY) ## the standard image, by docker, podman or buildah (TORCH=2.6 with that torch); README says how it is started
 	.venv-image/bin/kagglerun image build $(if $(TORCH),--torch $(TORCH))
 
-long: $(READY) ## the tests that take minutes: Ray clusters, killed runs and sweeps, folds side by side
+long: $(READY) ## the tests that take minutes: Ray clusters, killed runs and sweeps, folds side by side, compiled models
 	$(TEST_THREADS) $(BIN)/pytest -n $(JOBS) --dist loadfile -q -m "long and not image"
 
 quick: $(READY) ## the tests that take less than about ten seconds

@@ -17,6 +17,8 @@ from kagglerun.training import compiled as compiling
 from kagglerun.training.compiled import compiled, use_compile_cache
 from kagglerun.training.seed import deterministic_algorithms, seed_torch
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("g++", "c++", "clang++")), reason="inductor needs a C++ compiler on a CPU"

@@ -31,6 +31,8 @@ from tests.training.small_fits import (
     training_config,
 )
 
+pytestmark = pytest.mark.long
+
 torch.set_num_threads(1)
 
 
