@@ -56,7 +56,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("experiment/plots.py", "sweep/review/"),
     "sklearn": ("metrics/", "data/splits.py", "practice/"),
     "psutil": ("jobs/", "environment/", "practice/"),
-    "pynvml": ("nvml.py", "environment/"),
+    "pynvml": ("nvml.py", "environment/doctor/children/"),
     "fsspec": ("experiment/sync/object_store.py",),
     "torch": ("training/", "models/", "data/images.py", "hooks.py", "experiment/", "environment/", "sweep/"),
     "typer": ("cli/",),
