@@ -109,7 +109,7 @@ COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes
   --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 lock: $(READY) ## resolve the newest versions again into kagglerun/environment/requirements.lock, and the image's locks
-	$(BIN)/$(COMPILE) --upgrade pyproject.toml --extra dev -o $(LOCK)
+	echo 'uv==$(UV_VERSION)' | $(BIN)/$(COMPILE) --upgrade pyproject.toml - --extra dev -o $(LOCK)
 	@$(MAKE) --no-print-directory image-lock
 
 image-lock: $(READY) ## resolve the image's locks again, with the versions of requirements.lock
@@ -122,11 +122,11 @@ image-lock: $(READY) ## resolve the image's locks again, with the versions of re
 	done
 	@! grep -n '://\|@ file\|^-' $(LOCK) $(IMAGE_LOCK) kagglerun/environment/torch/*.lock
 
-system: ## Debian's packages that some tests need (as root): Chromium, libarchive for 7z, PostgreSQL, sshd, buildah
+system: ## Debian's packages that some tests need (as root): Chromium, libarchive for 7z, PostgreSQL, sshd, buildah, bubblewrap
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 	  buildah busybox-static chromium chromium-driver debootstrap libarchive-tools openssh-client openssh-server \
-	  netavark podman podman-compose postgresql runc tmux
+	  bubblewrap netavark podman podman-compose postgresql runc tmux
 
 clean: ## remove demo/, build/, dist/ and caches; .venv, runs and data stay
 	@test ! -d $(DEMO)/.kagglerun || $(BIN)/kagglerun -w $(DEMO) practice stop >/dev/null 2>&1 || true

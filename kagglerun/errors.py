@@ -28,6 +28,10 @@
         TargetUnreachable
         ContentDamaged
       PracticeError                        the practice server could not be started, found or changed
+      PackageError                         a run cannot be packaged for a code competition
+        RehearsalFailed         exit 3   the packaged notebook failed where nothing was spent yet
+      SandboxError                         no sandbox for notebooks can be had here
+      KernelFailed                         a notebook that was pushed failed, there
       NotebookError                        a notebook cannot be made, or its session cannot go on
       ImageError                           the container image cannot be built, found or started
         PublicRefused             exit 3   a guard kept a service from being opened to others
@@ -175,6 +179,24 @@ class PublicRefused(ImageError):
 
 class NotebookError(KagglerunError):
     """A notebook for Colab or Kaggle cannot be made, or its session there cannot start or go on."""
+
+
+class PackageError(KagglerunError):
+    """A run cannot be packaged for a code competition."""
+
+
+class RehearsalFailed(PackageError):
+    """A packaged notebook failed its rehearsal, so that it is not pushed."""
+
+    exit_code = 3
+
+
+class SandboxError(KagglerunError):
+    """Notebooks cannot be run apart from this machine's files and network."""
+
+
+class KernelFailed(KagglerunError):
+    """A notebook that was pushed to Kaggle or the practice server ended in an error."""
 
 
 class SyncError(KagglerunError):

@@ -75,6 +75,8 @@ class FoldPaths:
         """The trees that predict target number `output`, in LightGBM's text format."""
         return self.folder / f"booster-{output}.txt"
 
+    preprocessing = Entry("preprocessing.json")
+    """How its model's input is made of a table or of images, in a packaged fold; see `models.base`."""
     oof = Entry("oof.parquet")
     """Predictions for the fold's validation rows."""
     test = Entry("test.parquet")
@@ -115,6 +117,10 @@ class RunPaths:
     """Out-of-fold predictions, one row per training row."""
     test = Entry("test.parquet")
     """Test predictions, the mean over folds."""
+    postprocess = Entry("postprocess.json")
+    """What predictions go through before they are written: cut-offs, thresholds, calibration; fitted on `oof`."""
+    ensemble = Entry("ensemble.json")
+    """Members and weights of a run that is an ensemble of others."""
     journal = Entry("journal.jsonl")
     """Every tracked value, one JSON object a line, in order."""
     live = Entry("live.json")

@@ -5,7 +5,7 @@
     runs/<slug>/<run id>/   config.yaml fingerprint.json metrics.json oof.parquet test.parquet
                             journal.jsonl environment.json submission.csv folds/<k>/ plots/
     .kagglerun/             mlflow.db studies.db jobs/<id>/ studies/<slug>/<name>/ cache/ practice/
-                            current settings.yaml reproduce/ image/ home/
+                            packages/<slug>/<run id>/ kernels/ current settings.yaml reproduce/ image/ home/
 
 Nothing but this and paths.py joins paths.
 """
@@ -112,6 +112,12 @@ class Workspace:
     """The home folder in containers: shell history, Jupyter's settings, the host keys of SSH."""
     ledger = Entry("submissions.jsonl", base="state")
     """Every submission sent from this workspace, one JSON object a line."""
+    packages = Entry("packages", base="state")
+    """Runs packaged for code competitions: one folder a competition, in it one folder a run."""
+    kernels = Entry("kernels", base="state")
+    """Notebooks that were pushed to Kaggle: one folder a notebook."""
+    rehearsals = Entry("rehearsal", base="cache")
+    """Environments that notebooks are rehearsed in."""
     syncs = Entry("sync", base="state")
     """What `kagglerun sync` remembers of each target, and the log of what it does in the background."""
     incoming_runs = Entry(".incoming", base="runs")

@@ -24,19 +24,20 @@ _LAYERS: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"config"}),
-    frozenset({"metrics", "data", "kaggle_api", "training", "tracking", "jobs"}),
+    frozenset({"metrics", "data", "kaggle_api", "training", "tracking", "jobs", "sandbox"}),
     frozenset({"models", "practice"}),
     frozenset({"hooks"}),
     frozenset({"experiment", "ensemble"}),
     frozenset({"submission", "sweep", "notebooks", "environment"}),
+    frozenset({"code_competition"}),
     frozenset({"cli", "__main__"}),
 )
 _LAYER_OF = {component: level for level, components in enumerate(_LAYERS) for component in components}
-_MAY_IMPORT_THEIR_OWN_LAYER = (0, 5, 7)
+_MAY_IMPORT_THEIR_OWN_LAYER = (0, 5, 8)
 _MAY_IMPORT_SIDEWAYS = {("data", "metrics")}  # a card names one of the metrics there are
 _NARROWER = {
     "models": {"training", "data", "metrics"},
-    "practice": {"metrics"},
+    "practice": {"metrics", "sandbox"},
 }
 
 _OWNERS: dict[str, tuple[str, ...]] = {
@@ -49,16 +50,26 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "timm": ("models/image.py", "models/transfer.py"),
     "lightgbm": ("models/tabular_boosting.py",),
     "numba": ("training/augmentation/kernel.py",),
-    "nbformat": ("notebooks/build.py",),
+    "nbformat": ("notebooks/build.py", "sandbox/", "code_competition/"),
+    "nbclient": ("sandbox/",),
     "fastapi": ("practice/",),
     "starlette": ("practice/",),
     "uvicorn": ("practice/",),
-    "matplotlib": ("experiment/plots.py", "sweep/review/"),
-    "sklearn": ("metrics/", "data/splits.py", "practice/"),
-    "psutil": ("jobs/", "environment/", "practice/"),
+    "matplotlib": ("experiment/plots.py", "sweep/review/", "submission/pictures", "ensemble/pictures"),
+    "sklearn": ("metrics/", "data/splits.py", "practice/", "ensemble/", "experiment/postprocess/"),
+    "psutil": ("jobs/", "environment/", "practice/", "sandbox/"),
     "pynvml": ("nvml.py", "environment/doctor/children/"),
     "fsspec": ("experiment/sync/object_store.py",),
-    "torch": ("training/", "models/", "data/images.py", "hooks.py", "experiment/", "environment/", "sweep/"),
+    "torch": (
+        "training/",
+        "models/",
+        "data/images.py",
+        "hooks.py",
+        "experiment/",
+        "environment/",
+        "sweep/",
+        "code_competition/",
+    ),
     "typer": ("cli/",),
     "rich": ("cli/",),
 }

@@ -1,0 +1,1 @@
+"""Ensembles: the out-of-fold predictions of several runs as one run."""

@@ -1,0 +1,1 @@
+"""Notebooks executed apart from the machine: no network, inputs read-only, limits of time and memory."""
