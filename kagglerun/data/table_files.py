@@ -119,19 +119,22 @@ def read_header(path: Path) -> tuple[str, ...]:
     raise AssertionError("every byte is Latin-1")
 
 
-def read_alike(files: Sequence[Path], rows: Sequence[int | None] | None = None) -> list[pd.DataFrame]:
+def read_alike(
+    files: Sequence[Path], rows: Sequence[int | None] | None = None, text: Iterable[str] = ()
+) -> list[pd.DataFrame]:
     """Read several tables so that a column that is text in one of them is text in all.
 
     Args:
         files: the tables.
         rows: for each how many of its first rows; None for all.
+        text: columns that are text in further tables.
 
     Raises:
         DataError: see `read_table`.
     """
     heads = list(rows) if rows is not None else [None] * len(files)
     frames = [read_table(file, rows=head) for file, head in zip(files, heads, strict=True)]
-    as_text = {name for frame in frames for name in frame.columns if is_text(frame[name])}
+    as_text = {*text, *(name for frame in frames for name in frame.columns if is_text(frame[name]))}
     mixed = [any(name in as_text and not is_text(frame[name]) for name in frame.columns) for frame in frames]
     return [
         read_table(file, as_text, rows=head) if again else frame

@@ -27,16 +27,19 @@ Array: TypeAlias = npt.NDArray[Any]
 __all__ = [
     "TABLE_SUFFIXES",
     "CompetitionData",
+    "TestRows",
     "composed_ids",
     "is_text",
     "join_labels",
     "load_competition",
+    "load_test_rows",
     "read_alike",
     "read_header",
     "read_table",
     "require_columns",
     "row_keys",
     "shared_features",
+    "text_columns",
     "with_parts",
 ]
 
@@ -118,6 +121,57 @@ def load_competition(paths: CompetitionPaths, card: Card) -> CompetitionData:
         train_images=find_images(paths.data, card.files.train_files, train, card.ids),
         test_images=find_images(paths.data, card.files.test_files, test, card.ids),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class TestRows:
+    """The test rows alone, as a notebook sees those that nobody saw before.
+
+    Attributes:
+        test: test rows, in the order that `CompetitionData.test` would have.
+        sample: the sample submission.
+        images: the image of each row, there or not; None without images.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    test: pd.DataFrame
+    sample: pd.DataFrame
+    images: tuple[Path, ...] | None
+
+
+def load_test_rows(paths: CompetitionPaths, card: Card, text: Iterable[str]) -> TestRows:
+    """Read the test table and the sample submission as `load_competition` does, without the training rows.
+
+    Args:
+        paths: the competition's files.
+        card: what is known of it.
+        text: columns that are text in one of the competition's tables, see `text_columns`.
+
+    Raises:
+        DataError: a file or column is missing or damaged, or the sample submission asks for rows that the test table
+            does not have.
+    """
+    _require_fetched(paths)
+    fields = ["sample_submission", *(["test_table"] if card.files.test_table is not None else [])]
+    files = [_named_file(paths, getattr(card.files, name), name) for name in fields]
+    sample, *tables = read_alike(files, text=text)
+    require_columns(sample, card.ids, _in(paths, card.files.sample_submission))
+    if tables:
+        if card.id_format is not None and len(card.ids) == 1:
+            tables = [with_parts(composed_ids(tables[0], card.ids[0], card.id_format), card.ids[0], card.id_format)]
+        test = _with_ids(tables[0], sample, card, paths)
+    else:
+        test = _rows_of_sample(sample, card)
+    pattern = card.files.test_files
+    named = None if pattern is None else image_names(pattern, test, card.ids)
+    return TestRows(test, sample, None if named is None else tuple(paths.data / name for name in named))
+
+
+def text_columns(data: CompetitionData) -> tuple[str, ...]:
+    """Columns that are text in one of the tables, and so in all of them."""
+    frames = (data.train, data.test, data.sample)
+    return tuple(sorted({str(name) for frame in frames for name in frame.columns if is_text(frame[name])}))
 
 
 def _read_tables(paths: CompetitionPaths, card: Card) -> dict[str, pd.DataFrame]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from kagglerun.config.card import Task
 from kagglerun.config.schema import Config
+from kagglerun.data.image_decoding import Aspect
+from kagglerun.data.image_store import ImageSource
 from kagglerun.metrics import Metric
 from kagglerun.registry import Registry
 from kagglerun.workspace import FoldPaths
@@ -112,6 +114,91 @@ class ModelFamily(Protocol):
         Raises:
             TrainingError: it cannot go on.
             kagglerun.training.loop.Stopped: `should_stop` said so.
+        """
+
+
+@dataclass(frozen=True)
+class InferenceInput:
+    """The rows that a packaged run predicts.
+
+    Attributes:
+        table: the feature columns, after the hooks, (n, columns); what a model was trained on may be missing in cells.
+        images: one file a row, or None.
+        decoded: the rows' images as RGB squares, given their side in pixels and how images become squares; one that
+            cannot be read is grey. None without images.
+    """
+
+    table: pd.DataFrame
+    images: tuple[Path, ...] | None = None
+    decoded: Callable[[int, Aspect], ImageSource] | None = None
+
+
+@dataclass(frozen=True)
+class FrozenFold:
+    """One fold of a packaged run, as it is read back.
+
+    Attributes:
+        config: the run's resolved config.
+        task: what is predicted.
+        n_outputs: columns of the predictions.
+        paths: its folder; see `PackagedFamily.freeze_fold`.
+    """
+
+    config: Config
+    task: Task
+    n_outputs: int
+    paths: FoldPaths
+
+
+class Predictor(Protocol):
+    """Predicts with the weights of one fold.
+
+    Attributes:
+        views: in how many ways each row can be looked at (test-time augmentation); the prediction is their mean.
+        rows_at_once: rows are predicted in pieces of a multiple of this number, so that batches are composed as they
+            were after training; 1 where each row stands for itself.
+    """
+
+    views: int
+    rows_at_once: int
+
+    def predict(self, data: InferenceInput, rows: NDArray[np.int64], view: int = 0) -> NDArray[np.float64]:
+        """Predictions for some rows, float64 (len(rows), n_outputs), as `fit_fold` gives them.
+
+        Args:
+            data: the test rows, however many.
+            rows: neighbouring rows of `data`, int64.
+            view: which of the views.
+
+        Raises:
+            DataError: the rows lack what the model needs; the message names it.
+        """
+
+
+class PackagedFamily(ModelFamily, Protocol):
+    """A family whose runs can be packaged for a code competition; the built-in ones can.
+
+    A family of a competition's own (`hooks.model()`) needs these two methods beside `fit_fold`. What they leave and
+    read must be weights as safetensors or text, and JSON: nothing pickled. `load_fold` runs in a notebook without
+    network, where there may be no GPU and where only the test rows are known.
+    """
+
+    def freeze_fold(self, context: FoldContext, destination: FoldPaths) -> None:
+        """Write all that predicting needs of a finished fold into a folder of its own.
+
+        Args:
+            context: the fold as `fit_fold` saw it; `context.paths` holds the weights that it left.
+            destination: the folder; `destination.preprocessing` is where what belongs to the input goes.
+
+        Raises:
+            PackageError: the fold left no weights.
+        """
+
+    def load_fold(self, fold: FrozenFold) -> Predictor:
+        """What `freeze_fold` wrote, ready to predict the same bits for the same rows.
+
+        Raises:
+            PackageError: the folder is damaged.
         """
 
 

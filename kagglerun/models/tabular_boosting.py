@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightgbm
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 
 from kagglerun.config.card import Task
 from kagglerun.config.schema import Config, TabularBoostingConfig
-from kagglerun.errors import DataError, TrainingError
-from kagglerun.files import write_text
+from kagglerun.errors import DataError, PackageError, TrainingError
+from kagglerun.files import write_json, write_text
 from kagglerun.metrics import Metric
-from kagglerun.models.base import FoldContext, FoldOutcome, families
-from kagglerun.models.table_features import TableFeatures, encode_tables
+from kagglerun.models.base import FoldContext, FoldOutcome, FrozenFold, InferenceInput, families
+from kagglerun.models.frozen import PACKAGE_AGAIN, copy_weights, read_preprocessing
+from kagglerun.models.table_features import TableEncoding, TableFeatures, encode_tables, learn_encoding
 from kagglerun.models.targets import TargetTransform, learns_absolute_error
 from kagglerun.randomness import derive
 from kagglerun.training.loop import Stopped
+from kagglerun.workspace import FoldPaths
 
 _REPORT_EVERY_TREES = 10
 
@@ -41,6 +44,77 @@ class TabularBoostingFamily:
         columns = _target_columns(context)
         parts = [_fit_target(context, train, test, column, output) for output, column in enumerate(columns)]
         return _joined(context, parts, notes)
+
+    def freeze_fold(self, context: FoldContext, destination: FoldPaths) -> None:
+        """Copy the boosters and write how tables and targets are read; see `PackagedFamily`."""
+        columns = _target_columns(context)
+        for output in range(len(columns)):
+            copy_weights(context.paths.booster(output), destination.booster(output))
+        transforms = [_transform(context, column).to_dict() for column in columns]
+        encoding = learn_encoding(context.data.train, context.data.test)
+        write_json(destination.preprocessing, {"table": encoding.to_dict(), "targets": transforms})
+
+    def load_fold(self, fold: FrozenFold) -> BoostingPredictor:
+        """See `PackagedFamily`."""
+        saved = read_preprocessing(fold.paths)
+        transforms = [TargetTransform.from_dict(each) for each in saved["targets"]]
+        boosters = [_read_booster(fold.paths.booster(output)) for output in range(len(transforms))]
+        return BoostingPredictor(TableEncoding.from_dict(saved["table"]), boosters, transforms, fold.task)
+
+
+class BoostingPredictor:
+    """Predicts with the boosters of one fold; see `Predictor`.
+
+    Args:
+        encoding: how tables become numbers.
+        boosters: one, or one a target.
+        transforms: of each booster's target.
+        task: what is predicted.
+    """
+
+    views = 1
+    rows_at_once = 1
+
+    def __init__(
+        self,
+        encoding: TableEncoding,
+        boosters: Sequence[lightgbm.Booster],
+        transforms: Sequence[TargetTransform],
+        task: Task,
+    ) -> None:
+        self._encoding, self._boosters, self._transforms, self._task = encoding, boosters, transforms, task
+
+    def predict(self, data: InferenceInput, rows: NDArray[np.int64], view: int = 0) -> NDArray[np.float64]:
+        """Predictions for some rows; see `Predictor`."""
+        del view
+        values = self._encoding.encode(data.table.iloc[rows]).matrix()
+        parts = zip(self._boosters, self._transforms, strict=True)
+        return np.hstack([_predict(booster, values, transform, self._task) for booster, transform in parts])
+
+
+def _read_booster(path: Path) -> lightgbm.Booster:
+    try:
+        return lightgbm.Booster(model_file=path)
+    except lightgbm.basic.LightGBMError as error:
+        raise PackageError(f"{path} cannot be read as a LightGBM model: {error}", hint=PACKAGE_AGAIN) from error
+
+
+def _predict(
+    booster: lightgbm.Booster,
+    values: NDArray[np.float64],
+    transform: TargetTransform,
+    task: Task,
+    trees: int | None = None,
+) -> NDArray[np.float64]:
+    """Predictions, float64 (n, columns), by the first so many trees."""
+    raw = np.asarray(booster.predict(values, num_iteration=trees), dtype=np.float64)
+    raw = raw.reshape(len(values), -1)
+    return transform.inverse(raw) if task == Task.REGRESSION else raw
+
+
+def _transform(context: FoldContext, targets: NDArray[np.float64]) -> TargetTransform:
+    """How a booster's target is learnt, from the fold's training rows."""
+    return TargetTransform.fit(targets[context.train_rows][:, None], context.metric, standardise=False)
 
 
 def _target_columns(context: FoldContext) -> list[NDArray[np.float64]]:
@@ -66,7 +140,7 @@ def _fit_target(
     config = context.config.model
     assert isinstance(config, TabularBoostingConfig)
     rows, held_out = context.train_rows, context.valid_rows
-    transform = TargetTransform.fit(targets[rows][:, None], context.metric, standardise=False)
+    transform = _transform(context, targets)
     learnt = transform.forward(targets[:, None])[:, 0] if context.data.task == Task.REGRESSION else targets
     matrix = train.matrix()
     parameters = _parameters(context.config, config, context, output)
@@ -97,9 +171,7 @@ def _fit_target(
     write_text(context.paths.booster(output), booster.model_to_string(num_iteration=trees))
 
     def predict(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        raw = np.asarray(booster.predict(values, num_iteration=trees), dtype=np.float64)
-        raw = raw.reshape(len(values), -1)
-        return transform.inverse(raw) if context.data.task == Task.REGRESSION else raw
+        return _predict(booster, values, transform, context.data.task, trees)
 
     gains = booster.feature_importance("gain", iteration=trees).tolist()
     return _Part(

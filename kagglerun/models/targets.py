@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +43,15 @@ class TargetTransform:
             mean, deviation = learnt.mean(axis=0), learnt.std(axis=0)
             scale = np.where(deviation > 0, deviation, 1.0)
         return cls(logarithm, mean, scale)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; numbers keep all their bits."""
+        return {"logarithm": self.logarithm, "mean": self.mean.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> TargetTransform:
+        """What `to_dict` gave."""
+        return cls(bool(saved["logarithm"]), np.asarray(saved["mean"], float), np.asarray(saved["scale"], float))
 
     def forward(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
         """Targets to what is learnt."""
@@ -99,8 +110,13 @@ class Head:
 
     def activate(self, logits: Tensor) -> Tensor:
         """Logits, float64 (n, n_outputs), to predictions of the same shape."""
-        if self.task == Task.MULTICLASS:
-            return logits.softmax(dim=1)
-        if self.transform is not None:
-            return torch.from_numpy(self.transform.inverse(logits.numpy()))
-        return logits.sigmoid()
+        return activate(logits, self.task, self.transform)
+
+
+def activate(logits: Tensor, task: Task, transform: TargetTransform | None) -> Tensor:
+    """Logits, float64 (n, n_outputs), to predictions of the same shape."""
+    if task == Task.MULTICLASS:
+        return logits.softmax(dim=1)
+    if transform is not None:
+        return torch.from_numpy(transform.inverse(logits.numpy()))
+    return logits.sigmoid()
