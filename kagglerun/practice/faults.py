@@ -1,9 +1,10 @@
 """Faults that the server commits when it is told to, so that a client can be tried end to end over HTTP.
 
 A fault is written `NAME[=VALUE][@WHICH][*TIMES]`, for example `break=1000`, `error=503*2`, `expired*always`,
-`api-error=500@DownloadDataFiles`. It waits for a request that it fits, acts on TIMES of them (1 unless said) and is
-gone. One request meets at most one fault that refuses it or cuts it off: of those that fit, the first in the list. The
-faults that change what is sent (changed, corrupt, ignore-range, no-length, slow) come on top of it.
+`api-error=500@DownloadDataFiles`, `api-lost@CreateSubmission`. It waits for a request that it fits, acts on TIMES of
+them (1 unless said) and is gone. One request meets at most one fault that refuses it or cuts it off: of those that
+fit, the first in the list. The faults that change what is sent (changed, corrupt, ignore-range, no-length, slow) come
+on top of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from kagglerun.errors import ConfigError, unknown_name
@@ -32,6 +34,9 @@ class Acts(StrEnum):
     CUTS = "cuts a download off"
     CHANGES = "changes what a download sends"
     API = "answers an API call in its own way"
+    LOSES = "carries an API call out and loses the answer"
+    UPLOADS = "hits an upload"
+    SUBMITS = "changes what becomes of a submission"
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,29 @@ _ALL_KINDS = (
     Kind("api-break", Acts.API, "the connection is reset without an answer"),
     Kind("api-stall", Acts.API, "no answer comes, the connection stays"),
     Kind("api-html", Acts.API, "200 and a web page instead of JSON"),
+    Kind("api-lost", Acts.LOSES, "the call is carried out, then the connection is reset without an answer"),
+    Kind("api-lost-half", Acts.LOSES, "the call is carried out, and its answer breaks off half way"),
+    Kind("api-lost-stall", Acts.LOSES, "the call is carried out, and no answer comes, the connection stays"),
+    Kind("api-lost-error", Acts.LOSES, "the call is carried out, and this status comes", "STATUS", 400, 599, 502, True),
+    Kind("api-lost-html", Acts.LOSES, "the call is carried out, and 200 and a web page come"),
+    Kind("upload-break", Acts.UPLOADS, "the connection is reset after BYTES of an upload", "BYTES", 0, optional=True),
+    Kind("upload-stall", Acts.UPLOADS, "an upload is not read on after BYTES, nor answered", "BYTES", 0, optional=True),
+    Kind("upload-error", Acts.UPLOADS, "this status; nothing of the upload is kept", "STATUS", 400, 599, 503, True),
+    Kind("upload-html", Acts.UPLOADS, "200 and a web page; nothing of the upload is kept"),
+    Kind("upload-lost", Acts.UPLOADS, "the upload arrives, then the connection is reset without an answer"),
+    Kind("upload-lost-stall", Acts.UPLOADS, "the upload arrives, and no answer comes, the connection stays"),
+    Kind("upload-lost-error", Acts.UPLOADS, "the upload arrives, and this status comes", "STATUS", 400, 599, 502, True),
+    Kind("used-up", Acts.SUBMITS, "another client uses up the day's allowance just before a submission is entered"),
+    Kind("hollow", Acts.SUBMITS, "success is told, with this number, and no submission is made", "REF", optional=True),
+    Kind("lag", Acts.SUBMITS, "an answer does not know yet of submissions that came since the fault was ordered"),
 )  # fmt: skip
 KINDS = {kind.name: kind for kind in _ALL_KINDS}
-REFUSALS, CUTS, API_FAULTS = (
-    frozenset(kind.name for kind in _ALL_KINDS if kind.acts is acts) for acts in (Acts.REFUSES, Acts.CUTS, Acts.API)
+REFUSALS, CUTS, API_FAULTS, UPLOAD_FAULTS = (
+    frozenset(kind.name for kind in _ALL_KINDS if kind.acts in acts)
+    for acts in ((Acts.REFUSES,), (Acts.CUTS,), (Acts.API, Acts.LOSES), (Acts.UPLOADS,))
 )
+_CALLS = (Acts.API, Acts.LOSES, Acts.SUBMITS)
+"""Kinds that meet calls of the API, which are picked by their method."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +189,11 @@ def _value(kind: Kind, text: str | None) -> int | None:
 
 
 def _which(kind: Kind, text: str | None) -> str | None:
-    if text is None or (kind.acts is Acts.API and _API_METHOD.fullmatch(text)):
+    if text is None or (kind.acts in _CALLS and _API_METHOD.fullmatch(text)):
         return text
-    if kind.acts is Acts.API:
+    if kind.acts is Acts.UPLOADS:
+        raise ConfigError(f"the fault {kind.name!r} hits every upload, so {text!r} cannot be picked", hint=usage(kind))
+    if kind.acts in _CALLS:
         raise ConfigError(f"{text!r} is not a method of the API", hint=f"for example: {kind.name}@DownloadDataFiles")
     if text not in DOWNLOADS:
         raise unknown_name("kind of download request", text, DOWNLOADS)
@@ -211,6 +236,7 @@ class Faults:
         """Take these instead of all others, and forget what was."""
         with self._lock:
             self._left = list(faults)
+            self._ordered = datetime.now(UTC)
             self._hits: Counter[str] = Counter()
             self._used: set[str] = set()
             self._expired: set[str] = set()
@@ -221,6 +247,10 @@ class Faults:
         """The faults still to be committed."""
         with self._lock:
             return tuple(self._left)
+
+    def ordered(self) -> datetime:
+        """When these faults were ordered (UTC)."""
+        return self._ordered
 
     def hits(self) -> dict[str, int]:
         """How many requests each kind of fault has hit."""

@@ -24,6 +24,7 @@ from kagglerun.practice.host import USER, Host
 from kagglerun.practice.pages import pages_of
 from kagglerun.practice.state import Status, Upload
 from kagglerun.practice.storage import bundle_address, file_address, submission_address, upload_address
+from kagglerun.practice.submission_faults import before_entering, hollow_ref, is_known, known_submissions
 from kagglerun.practice.wire import ApiError
 
 _MAX_UPLOAD_BYTES = 1 << 31
@@ -172,20 +173,24 @@ def create_submission(message: wire.CreateSubmissionRequest, host: HostOf) -> wi
     if not arrived.is_file() or arrived.stat().st_size != upload.bytes:
         raise ApiError(400, "Submission not allowed: The upload is not complete")
     now = host.clock()
+    before_entering(host, definition, now)
+    done = f"Successfully submitted to {definition.title}"
+    if (told := hollow_ref(host)) is not None:
+        return wire.CreateSubmissionResponse(message=done, ref=told)
     submission = host.store.add_submission(
         upload, message.submission_description or "", now, definition.max_daily_submissions
     )
     if submission is None:
         raise ApiError(400, _allowance_used_up(definition.max_daily_submissions, now))
     host.scorer.add(submission)
-    return wire.CreateSubmissionResponse(message=f"Successfully submitted to {definition.title}", ref=submission.ref)
+    return wire.CreateSubmissionResponse(message=done, ref=submission.ref)
 
 
 @router.post(_COMPETITIONS + "/GetSubmission")
 def get_submission(message: wire.GetSubmissionRequest, host: HostOf) -> wire.Submission:
     """One submission."""
     submission = host.store.submission(message.ref)
-    if submission is None:
+    if submission is None or not is_known(host, submission):
         raise ApiError(404, f"Submission {message.ref} was not found")
     return submission_answer(submission)
 
@@ -194,7 +199,8 @@ def get_submission(message: wire.GetSubmissionRequest, host: HostOf) -> wire.Sub
 def list_submissions(message: wire.ListSubmissionsRequest, host: HostOf) -> wire.ListSubmissionsResponse:
     """One page of the submissions to a competition."""
     hosted = _hosted(host, message.competition_name)
-    found = in_order(host.store.submissions(hosted.definition.slug), message.sort_by, hosted)
+    known = known_submissions(host, hosted.definition.slug, "ListSubmissions")
+    found = in_order(known, message.sort_by, hosted)
     if message.group == "SUBMISSION_GROUP_SUCCESSFUL":
         found = [submission for submission in found if submission.status is Status.COMPLETE]
     page, token = page_of(found, message)
@@ -214,10 +220,12 @@ def download_submission(message: wire.DownloadSubmissionRequest, host: HostOf, r
 def get_submission_limits(message: wire.CompetitionRequest, host: HostOf) -> wire.SubmissionLimits:
     """What is left of the day's allowance."""
     definition = _hosted(host, message.competition_name).definition
-    today = host.store.used_today(definition.slug, host.clock())
+    known = known_submissions(host, definition.slug, "GetSubmissionLimits")
+    unknown = len(host.store.submissions(definition.slug)) - len(known)
+    today = host.store.used_today(definition.slug, host.clock()) - unknown
     return wire.SubmissionLimits(
         num_today=today,
-        num_total=len(host.store.submissions(definition.slug)),
+        num_total=len(known),
         num_allowed_now=max(0, definition.max_daily_submissions - today),
     )
 
