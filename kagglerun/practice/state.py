@@ -6,16 +6,12 @@ may use it at once.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
-from kagglerun.errors import DiskFull, KagglerunError, PracticeError
+from kagglerun.practice.database import Database
 from kagglerun.practice.paths import PracticePaths
 
 _SCHEMA = """
@@ -30,9 +26,6 @@ CREATE TABLE IF NOT EXISTS submissions (
 );
 CREATE INDEX IF NOT EXISTS submissions_of_slug ON submissions (slug, time);
 """
-_BUSY_SECONDS = 20.0
-_FULL_BYTES = 1 << 17
-"""With less room than this SQLite cannot write its journal."""
 
 
 class Status(StrEnum):
@@ -77,79 +70,34 @@ class Submission:
     private_score: float | None
 
 
-class Store:
+class Store(Database):
     """The database.
 
     Args:
         path: its file; made with its folder when missing.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connection() as database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.executescript(_SCHEMA)
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own; each statement commits by itself."""
-        try:
-            yield from self._connected()
-        except sqlite3.DatabaseError as error:
-            raise self._named(error) from error
-
-    def _named(self, error: sqlite3.DatabaseError) -> KagglerunError:
-        """What went wrong, with the file's name. SQLite tells a full disk in several ways."""
-        if shutil.disk_usage(self._path.parent).free < _FULL_BYTES:
-            return DiskFull(
-                f"the disk is full: {self._path} could not be written (what it held is untouched)",
-                hint=f"free some space on the disk of {self._path.parent}, then run the same command again",
-            )
-        return PracticeError(
-            f"{self._path} cannot be used: {error}",
-            hint="kagglerun practice stop, then move the file away: the submissions in it are forgotten",
-        )
-
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-        database.row_factory = sqlite3.Row
-        try:
-            yield database
-        finally:
-            database.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """Committed on leaving, undone on an error. Begins as a writer, so that what it read stays true."""
-        with self._connection() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
+    schema = _SCHEMA
 
     def accept_rules(self, slug: str, now: datetime) -> None:
         """Note that the rules of a competition are accepted."""
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute("INSERT OR IGNORE INTO accepted VALUES (?, ?)", (slug, _text(now)))
 
     def rules_accepted(self, slug: str) -> bool:
         """Whether the rules of a competition are accepted."""
-        with self._connection() as database:
+        with self.connection() as database:
             return database.execute("SELECT 1 FROM accepted WHERE slug = ?", (slug,)).fetchone() is not None
 
     def add_upload(self, upload: Upload, now: datetime) -> None:
         """Note an announced file."""
         values = (upload.token, upload.slug, upload.file_name, upload.bytes, _text(now))
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", values)
 
     def upload(self, token: str) -> Upload | None:
         """The announced file with this token."""
-        with self._connection() as database:
+        with self.connection() as database:
             row = database.execute(
                 "SELECT token, slug, file_name, bytes FROM uploads WHERE token = ?", (token,)
             ).fetchone()
@@ -174,7 +122,7 @@ class Store:
         Returns:
             The submission, or None when the allowance is used up.
         """
-        with self._transaction() as database:
+        with self.transaction() as database:
             if _used_today(database, upload.slug, now) >= daily:
                 return None
             cursor = database.execute(
@@ -192,7 +140,7 @@ class Store:
     ) -> None:
         """Write what became of a submission: its scores, or the error."""
         status = Status.COMPLETE if error is None else Status.ERROR
-        with self._transaction() as database:
+        with self.transaction() as database:
             database.execute(
                 "UPDATE submissions SET status = ?, error = ?, public_score = ?, private_score = ? WHERE ref = ?",
                 (status, error, public_score, private_score, ref),
@@ -213,7 +161,7 @@ class Store:
 
     def used_today(self, slug: str, now: datetime) -> int:
         """Submissions of this UTC day that count: as on Kaggle, one that could not be scored does not."""
-        with self._connection() as database:
+        with self.connection() as database:
             return _used_today(database, slug, now)
 
     def forget(self, slug: str) -> tuple[int, list[str]]:
@@ -222,13 +170,13 @@ class Store:
         Returns:
             The number of submissions removed, and the tokens of the uploads, whose files are now nobody's.
         """
-        with self._transaction() as database:
+        with self.transaction() as database:
             tokens = [row[0] for row in database.execute("SELECT token FROM uploads WHERE slug = ?", (slug,))]
             database.execute("DELETE FROM uploads WHERE slug = ?", (slug,))
             return database.execute("DELETE FROM submissions WHERE slug = ?", (slug,)).rowcount, tokens
 
     def _select(self, where: str, values: tuple[object, ...]) -> list[Submission]:
-        with self._connection() as database:
+        with self.connection() as database:
             rows = database.execute(f"SELECT * FROM submissions WHERE {where}", values).fetchall()  # noqa: S608
         return [_submission(row) for row in rows]
 
