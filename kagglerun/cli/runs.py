@@ -45,7 +45,8 @@ def runs(
     """List the runs, the best first. Only runs with the same data, folds and metric stand in one table.
 
     The best is marked with a star: `kagglerun submit best` sends that one. It is the run whose score is surely the
-    highest, and `best?` says how likely it is that no other one is truly better. A pruned run is a trial that was
+    highest, and `best?` says how likely it is that no other one is truly better. Runs that differ only in their seed
+    are one candidate with the mean of their scores, so a lucky seed is not the best. A pruned run is a trial that was
     stopped before it had all its folds; it has no score and is never the best.
     """
     from kagglerun.competition_ref import CompetitionRef
@@ -85,7 +86,7 @@ def _print_competition(workspace: Workspace, slug: str, found: list[RunSummary],
     """The table of the group that the newest run belongs to; with `everything`, one of each group."""
     best = _selection(workspace, slug)
     reruns = 0 if everything else sum(run.rerun is not None for run in found)
-    groups = _groups(found if everything else [run for run in found if run.rerun is None])
+    groups = _groups(found if everything else [run for run in found if run.rerun is None], best)
     shown = groups if everything else groups[:1]
     for group in shown:
         _print_group(slug, group, best, len(group) if everything else _SHOWN)
@@ -99,11 +100,11 @@ def _print_competition(workspace: Workspace, slug: str, found: list[RunSummary],
         out.print(f"left out, with other data, folds or metric than the newest run: {counts} (--all shows them)")
 
 
-def _groups(found: list[RunSummary]) -> list[list[RunSummary]]:
-    """Comparable runs together, the newest run's group first; runs without a fingerprint stand with the newest."""
+def _groups(found: list[RunSummary], best: Selection | None) -> list[list[RunSummary]]:
+    """Comparable runs together, the best one's group first; runs without a fingerprint stand with the newest."""
     finished = [run.comparable for run in found if run.comparable and run.state == "FINISHED" and run.rerun is None]
     known = [run.comparable for run in found if run.comparable]
-    newest = (finished or known or [""])[-1]
+    newest = (best.run.comparable if best else None) or (finished or known or [""])[-1]
     keys = dict.fromkeys([newest, *reversed(known)])
     return [[run for run in found if (run.comparable or newest) == key] for key in keys]
 
@@ -136,8 +137,10 @@ def _print_group(slug: str, group: list[RunSummary], best: Selection | None, mos
     out.print(table, soft_wrap=False)
     if len(ordered) > most:
         out.print(f"and {len(ordered) - most} more (--all shows them)")
-    if best and best.run in group:
+    if best and best.run.run_id in {run.run_id for run in group}:
         _print_certainty(best)
+        for reason in best.reasons:
+            out.print(f"  {reason}", markup=False)
 
 
 def _print_certainty(best: Selection) -> None:

@@ -6,6 +6,8 @@ the runs, so that a run is not preferred for five fold scores that happen to agr
 too good on average; the bound is corrected for the number of runs that it was chosen from (Bonferroni). Reruns over
 further seeds and splits are not chosen by their score: they replace the score that a run was chosen for. They
 lessen the noise of training and splitting alone: the rows stay the same, and so does what their choice adds.
+Runs that differ in nothing but their seed are one candidate, and their mean is its score: the best of ten seeds of one
+config is no better config.
 """
 
 from __future__ import annotations
@@ -38,12 +40,21 @@ class Evidence:
         fold_scores: the metric of each fold; runs with the same number of folds have the same folds.
         reruns: the same config with other seeds and splits: round to its score and fold scores. All runs of a
             round share seed and split.
+        siblings: scores of the other runs that differ from it in nothing but the seed.
+        recipe: what it shares with these, so that they count as one candidate; None for a run of its own kind.
     """
 
     run_id: str
     score: float
     fold_scores: tuple[float, ...]
     reruns: Mapping[int, tuple[float, tuple[float, ...]]]
+    siblings: tuple[float, ...] = ()
+    recipe: str | None = None
+
+    @property
+    def candidate(self) -> str:
+        """What is chosen or not: runs that differ only in their seed are one."""
+        return self.recipe or self.run_id
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class Certainty:
     """How good a run is, and how sure that is.
 
     Attributes:
-        estimate: its score; of a run with reruns, of these alone.
+        estimate: its score; of a run with reruns, of these alone; of one with siblings, the mean over all of them.
         standard_error: of the estimate; None where nothing tells (one run with one fold).
         bound: the score that it has at least (at most, where smaller is better) with the confidence asked for.
         probability_best: chance that no other of the runs is truly better.
@@ -79,15 +90,16 @@ def weigh(evidence: Sequence[Evidence], greater_is_better: bool, error: float = 
     evidence = sorted(evidence, key=lambda run: run.run_id)  # sums depend on the order in their last bit
     spread, repeated = fold_noise(evidence), rerun_variance(evidence)
     estimates = _estimates(evidence)
-    errors = {run.run_id: _standard_error(run, spread, repeated) for run in evidence}
-    chances = _chances(estimates, errors, greater_is_better)
+    of_seeds = seed_variance(evidence)
+    errors = {run.run_id: _standard_error(run, spread, repeated, of_seeds) for run in evidence}
+    chances = _chances(_one_each(evidence), estimates, errors, greater_is_better)
     sign = 1.0 if greater_is_better else -1.0
     return {
         run.run_id: Certainty(
             estimates[run.run_id],
             errors[run.run_id],
             estimates[run.run_id] - sign * _width(run, evidence, error) * (errors[run.run_id] or 0.0),
-            chances[run.run_id],
+            chances[run.candidate],
         )
         for run in evidence
     }
@@ -143,7 +155,7 @@ def _estimates(evidence: Sequence[Evidence]) -> dict[str, float]:
     estimates = {}
     for run in evidence:
         if not run.reruns:
-            estimates[run.run_id] = run.score
+            estimates[run.run_id] = statistics.fmean((run.score, *run.siblings))
             continue
         differences = [score - level.get(number, 0.0) for number, (score, _) in run.reruns.items()]
         estimates[run.run_id] = overall + statistics.fmean(differences)
@@ -165,30 +177,64 @@ def rerun_variance(evidence: Sequence[Evidence]) -> float | None:
     return float((_residuals(table) ** 2).sum()) / freedom
 
 
-def _standard_error(run: Evidence, spread: float | None, repeated: float | None) -> float | None:
-    """Of one run over all folds: spread / sqrt(folds); reruns divide the part of it that they vary."""
+def seed_variance(evidence: Sequence[Evidence]) -> float | None:
+    """Variance of a config's score over seeds, pooled over the candidates that were run with several.
+
+    Returns:
+        None where each was run with one.
+    """
+    several = [run for run in _one_each(evidence) if run.siblings]
+    freedom = sum(len(run.siblings) for run in several)
+    if freedom == 0:
+        return None
+    scores = [(run.score, *run.siblings) for run in several]
+    return sum(statistics.variance(group) * (len(group) - 1) for group in scores) / freedom
+
+
+def _one_each(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """One run of each candidate, one with reruns where there is any."""
+    found: dict[str, Evidence] = {}
+    for run in evidence:
+        if run.candidate not in found or (run.reruns and not found[run.candidate].reruns):
+            found[run.candidate] = run
+    return list(found.values())
+
+
+def _standard_error(
+    run: Evidence, spread: float | None, repeated: float | None, of_seeds: float | None
+) -> float | None:
+    """Of one run over all folds: spread / sqrt(folds); reruns and further seeds divide the part of it that they vary.
+
+    Seeds that differ by more than folds tell count with what they differ by.
+    """
     if spread is None or not run.fold_scores:
         return None
     whole = spread**2 / len(run.fold_scores)
+    if run.siblings and not run.reruns and of_seeds is not None:
+        return math.sqrt(whole - min(whole, of_seeds) + of_seeds / (1 + len(run.siblings)))
     varied = min(whole, whole if repeated is None else repeated)
     return math.sqrt(whole - varied + varied / max(1, len(run.reruns)))
 
 
 def _width(run: Evidence, evidence: Sequence[Evidence], error: float) -> float:
     """Standard errors from the estimate to the bound."""
-    rivals = sum(bool(other.reruns) for other in evidence) if run.reruns else len(evidence)
+    candidates = _one_each(evidence)
+    rivals = sum(bool(other.reruns) for other in candidates) if run.reruns else len(candidates)
     return statistics.NormalDist().inv_cdf(1 - error / max(1, rivals))
 
 
 def _chances(
-    estimates: Mapping[str, float], errors: Mapping[str, float | None], greater_is_better: bool
+    candidates: Sequence[Evidence],
+    estimates: Mapping[str, float],
+    errors: Mapping[str, float | None],
+    greater_is_better: bool,
 ) -> dict[str, float]:
-    """Chance of each run to be the truly best, by draws from normal distributions around the estimates."""
+    """Chance of each candidate to be the truly best, by draws from normal distributions around the estimates."""
     sign = 1.0 if greater_is_better else -1.0
-    names = sorted(estimates, key=lambda name: (-sign * estimates[name], name))[:_MOST_RIVALS]
-    means = np.asarray([sign * estimates[name] for name in names])
-    deviations = np.asarray([errors[name] or 0.0 for name in names])
-    noise = generator(0, "certainty", len(names)).standard_normal((_DRAWS, len(names)))
-    winners = np.bincount((means + noise * deviations).argmax(axis=1), minlength=len(names))
-    found = {name: float(count) / _DRAWS for name, count in zip(names, winners, strict=True)}
-    return {name: found.get(name, 0.0) for name in estimates}
+    ranked = sorted(candidates, key=lambda run: (-sign * estimates[run.run_id], run.run_id))[:_MOST_RIVALS]
+    means = np.asarray([sign * estimates[run.run_id] for run in ranked])
+    deviations = np.asarray([errors[run.run_id] or 0.0 for run in ranked])
+    noise = generator(0, "certainty", len(ranked)).standard_normal((_DRAWS, len(ranked)))
+    winners = np.bincount((means + noise * deviations).argmax(axis=1), minlength=len(ranked))
+    found = {run.candidate: float(count) / _DRAWS for run, count in zip(ranked, winners, strict=True)}
+    return {run.candidate: found.get(run.candidate, 0.0) for run in candidates}

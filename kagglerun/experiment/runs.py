@@ -8,11 +8,13 @@ from typing import Any
 import yaml
 
 from kagglerun.errors import DataError
-from kagglerun.files import read_json
+from kagglerun.files import read_json, sha256_of_json
 from kagglerun.workspace import RunPaths, Workspace
 
 _YamlLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml's, where PyYAML has it: seven times as fast."""
+_NO_RECIPE = ("name", "seed", "sweep")
+_NO_RECIPE_WITHIN = (("cv", "seed"), ("training", "cpu_threads"))
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class RunSummary:
         error: why it failed.
         stopped: why it was stopped early, when pruned.
         public_score: the last score that came back from the competition.
+        recipe: digest of its config without the seeds: runs of one recipe differ in nothing but their seed; None where
+            the config cannot tell, and for ensembles.
+        seeds: seed of the training, and of the folds.
         fingerprint: see `experiment.fingerprint`; empty before the data was read.
     """
 
@@ -53,6 +58,8 @@ class RunSummary:
     error: str | None
     stopped: str | None
     public_score: float | None
+    recipe: str | None
+    seeds: tuple[int | None, int | None]
     fingerprint: dict[str, str]
 
     @property
@@ -76,6 +83,7 @@ def summarise(run: RunPaths) -> RunSummary:
     """Read one run's small files; what is not written yet is None."""
     metrics, status = _optional(run, "metrics"), _optional(run, "status")
     pruned = _optional(run, "pruned") if status.get("state") == "PRUNED" else {}
+    config = _config(run)
     return RunSummary(
         run_id=run.run_id,
         slug=run.slug,
@@ -84,7 +92,7 @@ def summarise(run: RunPaths) -> RunSummary:
         greater_is_better=metrics.get("greater_is_better"),
         score=metrics.get("score"),
         fold_scores=tuple((metrics or pruned).get("fold_scores", ())),
-        model=_model_text(run),
+        model=_model_text(config),
         study=status.get("study"),
         rerun=int(status["rerun"]) if status.get("rerun") else None,
         started=status.get("started"),
@@ -92,6 +100,8 @@ def summarise(run: RunPaths) -> RunSummary:
         error=status.get("error"),
         stopped=pruned.get("reason"),
         public_score=_public_score(run),
+        recipe=None if run.ensemble.is_file() else _recipe(config),
+        seeds=(_at(config, "seed"), _at(config.get("cv"), "seed")),
         fingerprint=_optional(run, "fingerprint"),
     )
 
@@ -108,13 +118,37 @@ def _optional(run: RunPaths, name: str) -> dict[str, Any]:
         ) from error
 
 
-def _model_text(run: RunPaths) -> str:
-    """Kind and name of the model. The frozen config says all, so it is not checked again: thousands are read."""
+def _config(run: RunPaths) -> dict[str, Any]:
+    """The frozen config, which says all, so it is not checked again: thousands are read. Empty where it is damaged."""
     try:
-        model = _YamlLoader(run.config.read_bytes()).get_single_data()["model"]
-        return f"{model['kind']} {model['name']}" if model.get("name") else str(model["kind"])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return "?"  # made by a version with other keys, or damaged
+        found = _YamlLoader(run.config.read_bytes()).get_single_data()
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _model_text(config: dict[str, Any]) -> str:
+    """Kind and name of the model; a question mark for a config of a version with other keys."""
+    kind, name = _at(config.get("model"), "kind"), _at(config.get("model"), "name")
+    return "?" if kind is None else f"{kind} {name}" if name else str(kind)
+
+
+def _at(section: Any, key: str) -> Any:
+    return section.get(key) if isinstance(section, dict) else None
+
+
+def _recipe(config: dict[str, Any]) -> str | None:
+    """Digest of what the config trains, whatever the seeds; see `RunSummary.recipe`."""
+    if not isinstance(config.get("model"), dict):
+        return None
+    kept = {key: value for key, value in config.items() if key not in _NO_RECIPE}
+    for section, key in _NO_RECIPE_WITHIN:
+        if isinstance(kept.get(section), dict):
+            kept[section] = {name: value for name, value in kept[section].items() if name != key}
+    try:
+        return sha256_of_json(kept)
+    except (TypeError, ValueError):
+        return None  # a free parameter of the hooks that JSON does not know, such as a date
 
 
 def _public_score(run: RunPaths) -> float | None:
