@@ -40,7 +40,7 @@ def write_like_sample(sample: Path, text: pd.DataFrame, predicted: dict[str, Any
         DataError: the sample has a format that no submission is written in.
     """
     suffix = suffix_of(sample)
-    if suffix not in (".csv", ".tsv") and len(text) != len(read_cells(sample)):
+    if not holds_text(sample) and len(text) != len(read_cells(sample)):
         raise DataError(f"{sample.name}: several rows of an id are written as text only", hint="submit your own file")
     if suffix == ".parquet":
         parquet.write_table(_arrow(sample, predicted), destination)
@@ -50,30 +50,45 @@ def write_like_sample(sample: Path, text: pd.DataFrame, predicted: dict[str, Any
         raise DataError(f"{sample.name}: submissions are not written as Feather", hint="submit a file of your own")
     else:
         table = text.assign(**predicted)
-        table.to_csv(destination, index=False, lineterminator="\n", sep=_separator(sample))
+        table.to_csv(destination, index=False, lineterminator="\n", sep=separator_of(sample))
 
 
-def read_like_sample(path: Path, sample: Path) -> pd.DataFrame:
+def holds_text(sample: Path) -> bool:
+    """Whether submissions are lines of text: CSV or TSV."""
+    return suffix_of(sample) in (".csv", ".tsv")
+
+
+def separator_of(sample: Path) -> str:
+    """The character between the sample's columns."""
+    return str(csv_options(sample, set(), encodings(sample)[0])["sep"])
+
+
+def read_like_sample(path: Path, sample: Path, separator: str | None = None) -> pd.DataFrame:
     """A submission file with every cell as its text; nothing is taken for a number or for missing.
+
+    Args:
+        path: the file.
+        sample: the sample submission.
+        separator: the character between the file's columns; by default the sample's.
 
     Raises:
         SubmissionInvalid: its name does not end as the sample's format demands.
         DataError: it cannot be read.
     """
     suffix = suffix_of(sample)
-    if suffix not in (".csv", ".tsv"):
+    if not holds_text(sample):
         if path.suffix.lower() != suffix:
             raise SubmissionInvalid(f"{path.name} does not end with {suffix}, as the sample submission's name does")
         return read_cells(path)
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, sep=_separator(sample))
+        between = separator or separator_of(sample)
+        table: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, sep=between)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as CSV: {reason}") from None
-
-
-def _separator(sample: Path) -> str:
-    return str(csv_options(sample, set(), encodings(sample)[0])["sep"])
+    if not isinstance(table.index, pd.RangeIndex):
+        raise SubmissionInvalid(f"the lines of {path.name} have more values than its header has names")
+    return table
 
 
 def _arrow(sample: Path, predicted: dict[str, Any]) -> pa.Table:
