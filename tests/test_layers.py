@@ -52,6 +52,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "numba": ("training/augmentation/kernel.py",),
     "nbformat": ("notebooks/build.py", "sandbox/", "code_competition/"),
     "nbclient": ("sandbox/",),
+    "uv": ("sandbox/", "code_competition/"),
     "fastapi": ("practice/",),
     "starlette": ("practice/",),
     "uvicorn": ("practice/",),
