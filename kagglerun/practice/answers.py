@@ -50,6 +50,7 @@ def competition_answer(host: Host, hosted: Hosted) -> wire.Competition:
         date_created=definition.created,
         max_daily_submissions=definition.max_daily_submissions,
         evaluation_metric=definition.evaluation_metric,
+        is_kernels_submissions_only=definition.notebooks_only,
     )
 
 

@@ -14,9 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kagglerun.errors import CompetitionNotFound, DiskFull
-from kagglerun.practice import control, routes, storage
+from kagglerun.practice import (
+    control,
+    deposit_routes,
+    deposit_storage,
+    kernel_routes,
+    model_routes,
+    routes,
+    storage,
+)
 from kagglerun.practice.host import Host
 from kagglerun.practice.interference import ApiFaults
+from kagglerun.practice.kernel_runs import tokens_that_wait
 from kagglerun.practice.wire import ApiError
 
 _log = logging.getLogger("kagglerun.practice")
@@ -27,17 +36,21 @@ def create_app(host: Host) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        host.scorer.start()
+        host.scorer.start(but_not=tokens_that_wait(host.kernels.unfinished()))
+        host.runner.start()
         yield
+        host.runner.close()
         host.scorer.close()
 
     app = FastAPI(title="kagglerun practice", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.host = host
     # Kaggle serves the calls under /v1 on its API's own host and under /api/v1 elsewhere.
     for prefix in ("/api/v1", "/v1"):
-        app.include_router(routes.router, prefix=prefix)
+        for part in (routes, deposit_routes, model_routes, kernel_routes):
+            app.include_router(part.router, prefix=prefix)
         app.include_router(routes.open_router, prefix=prefix)
     app.include_router(storage.router)
+    app.include_router(deposit_storage.router)
     app.include_router(control.router)
     app.add_api_route("/ping", lambda: {"server": "kagglerun practice"}, methods=["GET"])
     _answer_errors(app)

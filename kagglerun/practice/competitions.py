@@ -63,6 +63,8 @@ class Definition(BaseModel):
     max_daily_submissions: int = DAILY_SUBMISSIONS
     rules_required: bool = False
     """Downloads and submissions are refused until the rules are accepted."""
+    notebooks_only: bool = False
+    """Takes no files: a notebook is run again with the hidden test set, and what it writes is scored."""
     created: datetime
     bundle_sha256: str
 

@@ -10,9 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from kagglerun.practice.competitions import Catalogue, Hosted
+from kagglerun.practice.deposits import Deposits
 from kagglerun.practice.faults import Fault, Faults
+from kagglerun.practice.kernel_runs import Kept, KernelRunner
+from kagglerun.practice.kernels import Kernels
 from kagglerun.practice.paths import PracticePaths
 from kagglerun.practice.scoring import Scorer
 from kagglerun.practice.state import Store
@@ -64,6 +68,9 @@ class Host:
         store: what changes.
         catalogue: the competitions.
         scorer: scores submissions in the background.
+        deposits: data sets and models.
+        kernels: notebooks.
+        runner: runs notebooks in the background.
         key: requests must carry it.
         rate_limit: API calls a minute.
         faults: what shall go wrong.
@@ -74,17 +81,38 @@ class Host:
     store: Store
     catalogue: Catalogue
     scorer: Scorer
+    deposits: Deposits
+    kernels: Kernels
+    runner: KernelRunner
     key: str
     rate_limit: RateLimit = field(default_factory=lambda: RateLimit(0))
     faults: Faults = field(default_factory=Faults)
     clock: Callable[[], datetime] = _now
 
     @classmethod
-    def open(cls, paths: PracticePaths, key: str, calls_per_minute: int = 0, faults: Iterable[Fault] = ()) -> Host:
-        """Open the database and the competitions of a practice folder."""
+    def open(
+        cls,
+        paths: PracticePaths,
+        key: str,
+        environments: Path,
+        calls_per_minute: int = 0,
+        faults: Iterable[Fault] = (),
+    ) -> Host:
+        """Open the database and the competitions of a practice folder.
+
+        Args:
+            paths: the folder.
+            key: requests must carry it.
+            environments: where the environment is kept that notebooks are run in.
+            calls_per_minute: API calls a minute; 0 for no limit.
+            faults: what shall go wrong.
+        """
         store, catalogue = Store(paths.database), Catalogue(paths)
+        deposits, kernels = Deposits(paths), Kernels(paths.database)
         scorer = Scorer(paths, store, catalogue)
-        return cls(paths, store, catalogue, scorer, key, RateLimit(calls_per_minute), Faults(faults))
+        runner = KernelRunner(Kept(paths, store, catalogue, deposits, kernels, scorer, environments))
+        limit = RateLimit(calls_per_minute)
+        return cls(paths, store, catalogue, scorer, deposits, kernels, runner, key, limit, Faults(faults))
 
     def sign(self, address: str) -> str:
         """A signature that lets whoever has it fetch this address, as a signed storage address does."""

@@ -30,6 +30,26 @@ class HostedPaths:
     """Pages of the competition as NAME.md, which stand in the place of those made from its definition."""
     leaderboard = Entry("leaderboard.csv")
     """Other teams' final scores, where the competition came with them."""
+    public_leaderboard = Entry("public_leaderboard.csv")
+    """Other teams' public scores, where the competition came with them."""
+    hidden = Entry("hidden.zip")
+    """Of a competition that takes notebooks only: the test files as a submitted notebook finds them."""
+    mounts = Entry("mounts")
+    """Its files unpacked for notebooks: with the test rows that are shown, and with the hidden ones."""
+
+
+@dataclass(frozen=True)
+class KernelRunPaths:
+    """The files of one run of a notebook."""
+
+    folder: Path
+
+    notebook = Entry("notebook.ipynb")
+    """The notebook as it was pushed."""
+    working = Entry("working")
+    """/kaggle/working: what it wrote."""
+    log = Entry("log.json")
+    """What it printed, as a list of {stream_name, time, data}."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,10 @@ class PracticePaths:
     """Accepted rules, uploads and submissions."""
     competitions = Entry("competitions")
     """One folder a hosted competition."""
+    deposits = Entry("deposits")
+    """Data sets and models, one folder a version."""
+    kernel_runs = Entry("kernels")
+    """What notebooks wrote, one folder a run."""
 
     def competition(self, slug: str) -> HostedPaths:
         """The files of one hosted competition."""
@@ -60,3 +84,11 @@ class PracticePaths:
     def upload(self, token: str) -> Path:
         """What has arrived of an upload, later the submission's file. Tokens are the server's own, never a client's."""
         return self.folder / "uploads" / token
+
+    def deposit(self, kind: str, ref: str, number: int) -> Path:
+        """The files of one version of a data set or model; the parts of `ref` were checked to be slugs."""
+        return self.deposits / kind / ref.replace("/", "+") / str(number)
+
+    def kernel_run(self, number: int) -> KernelRunPaths:
+        """The files of one run of a notebook."""
+        return KernelRunPaths(self.kernel_runs / str(number))

@@ -128,17 +128,17 @@ def list_data_files(message: wire.CompetitionPageRequest, host: HostOf) -> wire.
 @router.post(_COMPETITIONS + "/DownloadDataFiles")
 def download_data_files(message: wire.CompetitionRequest, host: HostOf, request: Request) -> RedirectResponse:
     """Send the client to the bundle's address."""
-    hosted = _open(host, message.competition_name)
-    return RedirectResponse(_absolute(request, bundle_address(host, hosted.definition.slug)), 302)
+    hosted = opened(host, message.competition_name)
+    return RedirectResponse(absolute(request, bundle_address(host, hosted.definition.slug)), 302)
 
 
 @router.post(_COMPETITIONS + "/DownloadDataFile")
 def download_data_file(message: wire.DownloadDataFileRequest, host: HostOf, request: Request) -> RedirectResponse:
     """Send the client to a single file's address."""
-    hosted = _open(host, message.competition_name)
+    hosted = opened(host, message.competition_name)
     if message.file_name not in {file.name for file in hosted.files()}:
         raise ApiError(404, f"File {message.file_name!r} was not found in {message.competition_name}")
-    return RedirectResponse(_absolute(request, file_address(host, hosted.definition.slug, message.file_name)), 302)
+    return RedirectResponse(absolute(request, file_address(host, hosted.definition.slug, message.file_name)), 302)
 
 
 @router.post(_COMPETITIONS + "/StartSubmissionUpload")
@@ -146,7 +146,7 @@ def start_submission_upload(
     message: wire.StartUploadRequest, host: HostOf, request: Request
 ) -> wire.StartUploadResponse:
     """Announce a submission file; answers with the address to send it to."""
-    hosted = _open(host, message.competition_name or "", "make submissions")
+    hosted = _takes_files(opened(host, message.competition_name or "", "make submissions"))
     if not 0 <= message.content_length <= _MAX_UPLOAD_BYTES:
         raise ApiError(400, f"Content length {message.content_length} is not between 0 and {_MAX_UPLOAD_BYTES}")
     upload = Upload(
@@ -156,13 +156,13 @@ def start_submission_upload(
         bytes=message.content_length,
     )
     host.store.add_upload(upload, host.clock())
-    return wire.StartUploadResponse(token=upload.token, create_url=_absolute(request, upload_address(upload.token)))
+    return wire.StartUploadResponse(token=upload.token, create_url=absolute(request, upload_address(upload.token)))
 
 
 @router.post(_COMPETITIONS + "/CreateSubmission")
 def create_submission(message: wire.CreateSubmissionRequest, host: HostOf) -> wire.CreateSubmissionResponse:
     """Enter an uploaded file as a submission, and score it in the background."""
-    hosted = _open(host, message.competition_name, "make submissions")
+    hosted = _takes_files(opened(host, message.competition_name, "make submissions"))
     definition = hosted.definition
     upload = host.store.upload(message.blob_file_tokens)
     if upload is None or upload.slug != definition.slug:
@@ -181,7 +181,7 @@ def create_submission(message: wire.CreateSubmissionRequest, host: HostOf) -> wi
         upload, message.submission_description or "", now, definition.max_daily_submissions
     )
     if submission is None:
-        raise ApiError(400, _allowance_used_up(definition.max_daily_submissions, now))
+        raise ApiError(400, allowance_used_up(definition.max_daily_submissions, now))
     host.scorer.add(submission)
     return wire.CreateSubmissionResponse(message=done, ref=submission.ref)
 
@@ -213,7 +213,7 @@ def download_submission(message: wire.DownloadSubmissionRequest, host: HostOf, r
     submission = host.store.submission(message.submission_id)
     if submission is None:
         raise ApiError(404, f"Submission {message.submission_id} was not found")
-    return RedirectResponse(_absolute(request, submission_address(host, submission)), 302)
+    return RedirectResponse(absolute(request, submission_address(host, submission)), 302)
 
 
 @router.post(_COMPETITIONS + "/GetSubmissionLimits")
@@ -247,10 +247,10 @@ def get_leaderboard(message: wire.LeaderboardRequest, host: HostOf) -> wire.Lead
 
 @router.post(_COMPETITIONS + "/DownloadLeaderboard")
 def download_leaderboard(message: wire.CompetitionRequest, host: HostOf) -> Response:
-    """The whole final leaderboard as a zip."""
+    """The whole public leaderboard as a zip; the final one where only that is known of other teams."""
     hosted = _hosted(host, message.competition_name)
-    ours = host.store.submissions(hosted.definition.slug)
-    content = places.leaderboard_zip(hosted.definition.slug, places.leaderboard(hosted, ours))
+    ours, public = host.store.submissions(hosted.definition.slug), places.is_downloaded_public(hosted)
+    content = places.leaderboard_zip(hosted.definition.slug, places.leaderboard(hosted, ours, public), public)
     return Response(content, media_type="application/zip")
 
 
@@ -261,7 +261,7 @@ def _hosted(host: Host, slug: str) -> Hosted:
         raise ApiError(404, "Not found") from error
 
 
-def _open(host: Host, slug: str, what: str = "download files") -> Hosted:
+def opened(host: Host, slug: str, what: str = "download files") -> Hosted:
     """The competition, when its rules are accepted."""
     hosted = _hosted(host, slug)
     if not host.entered(hosted):
@@ -269,7 +269,14 @@ def _open(host: Host, slug: str, what: str = "download files") -> Hosted:
     return hosted
 
 
-def _allowance_used_up(daily: int, now: datetime) -> str:
+def _takes_files(hosted: Hosted) -> Hosted:
+    if hosted.definition.notebooks_only:
+        raise ApiError(400, "Submission not allowed: This competition only accepts Submissions from Notebooks.")
+    return hosted
+
+
+def allowance_used_up(daily: int, now: datetime) -> str:
+    """What Kaggle says when the day's submissions are used up."""
     utc = now.astimezone(UTC)
     midnight = utc.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     hours = (midnight - utc).total_seconds() / 3600
@@ -280,6 +287,6 @@ def _allowance_used_up(daily: int, now: datetime) -> str:
     )
 
 
-def _absolute(request: Request, address: str) -> str:
+def absolute(request: Request, address: str) -> str:
     """An address on the host that the client spoke to, which may be a proxy's view of this server."""
     return str(request.base_url).rstrip("/") + address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,10 +173,15 @@ class Scorer:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
         self._closed = threading.Event()
 
-    def start(self) -> None:
-        """Score what was still pending when the server stopped."""
+    def start(self, but_not: Collection[str] = ()) -> None:
+        """Score what was still pending when the server stopped.
+
+        Args:
+            but_not: tokens of submissions that wait for a notebook to write their file.
+        """
         for submission in self._store.pending():
-            self.add(submission)
+            if submission.token not in but_not:
+                self.add(submission)
 
     def add(self, submission: Submission) -> None:
         """Score a submission when its turn comes."""

@@ -48,7 +48,7 @@ def serve(
         listener = bind(port) if descriptor is None else socket.socket(fileno=descriptor)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
         key = key_of(paths)
-        app = create_app(Host.open(paths, key, calls_per_minute, faults))
+        app = create_app(Host.open(paths, key, workspace.rehearsals, calls_per_minute, faults))
         # Named, since what else is installed would be taken otherwise: httptools reads targets in another way.
         config = uvicorn.Config(
             app,

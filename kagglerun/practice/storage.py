@@ -29,17 +29,17 @@ _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 def bundle_address(host: Host, slug: str) -> str:
     """Signed address of a competition's bundle. It ends in `.zip`, which the official client takes as file type."""
-    return _signed(host, f"/storage/bundles/{slug}/archive.zip")
+    return signed_address(host, f"/storage/bundles/{slug}/archive.zip")
 
 
 def file_address(host: Host, slug: str, name: str) -> str:
     """Signed address of a single file. It ends in the file's name, which the official client keeps."""
-    return _signed(host, f"/storage/files/{slug}/{name}")
+    return signed_address(host, f"/storage/files/{slug}/{name}")
 
 
 def submission_address(host: Host, submission: Submission) -> str:
     """Signed address of a submitted file."""
-    return _signed(host, f"/storage/submissions/{submission.ref}/{submission.file_name}")
+    return signed_address(host, f"/storage/submissions/{submission.ref}/{submission.file_name}")
 
 
 def upload_address(token: str) -> str:
@@ -47,7 +47,7 @@ def upload_address(token: str) -> str:
     return f"/storage/uploads/{token}"
 
 
-def _signed(host: Host, path: str) -> str:
+def signed_address(host: Host, path: str) -> str:
     """An address that is good for a while. No two are the same, so that one alone can be let expire."""
     expires = str(int(host.clock().timestamp()) + _GOOD_SECONDS)
     nonce = secrets.token_hex(8)

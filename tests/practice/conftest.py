@@ -12,6 +12,7 @@ import pytest
 from kagglerun.practice.paths import PracticePaths
 from kagglerun.practice.server import ensure_running, stop
 from kagglerun.workspace import Workspace
+from tests.practice.official import Official
 from tests.practice.small import Client, small_table
 
 
@@ -43,3 +44,9 @@ def labelled(tmp_path: Path) -> Path:
     path = tmp_path / "all rows.csv"
     small_table().to_csv(path, index=False)
     return path
+
+
+@pytest.fixture
+def official(client: Client, tmp_path: Path) -> Official:
+    """The official command; it works in the test's own folder."""
+    return Official(client, tmp_path)

@@ -11,35 +11,10 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from kagglerun.practice.competitions import Catalogue
+from tests.practice.official import Official
 from tests.practice.small import Client, small_competition
-
-
-class Official:
-    """Runs the command with the environment that `kagglerun practice status --env` prints."""
-
-    def __init__(self, client: Client, folder: Path) -> None:
-        self.environment = {**os.environ, **client.server.environment()}
-        self.folder = folder
-
-    def run(self, *arguments: str, fails: bool = False, **environment: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "kaggle", *arguments],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-
-@pytest.fixture
-def official(client: Client, tmp_path: Path) -> Official:
-    return Official(client, tmp_path)
 
 
 def test_it_lists_downloads_submits_and_shows_scores(official: Official, client: Client, tmp_path: Path) -> None:
