@@ -63,6 +63,7 @@ def throughput(stages: tuple[StageTime, ...] = (), **changes: object) -> Through
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_a_profile_tells_stages_and_gains_and_writes_nothing(
     made: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_larger_batch_keeps_twenty_updates_and_uses_up_accumulation_first() ->
     assert first.effect.startswith("the same updates")
 
 
+@pytest.mark.long
 def test_changes_are_measured_in_turns_and_only_sure_gains_are_advised(
     made: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

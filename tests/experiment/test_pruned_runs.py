@@ -181,7 +181,7 @@ def test_a_stopped_run_is_never_best_and_cannot_be_sent(workspace: Workspace, co
     assert "kagglerun submit best" in str(refused.value.hint)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_team_of_processes_is_stopped_as_one_process_is(workspace: Workspace, competition: CompetitionPaths) -> None:
     import psutil
 

@@ -135,7 +135,7 @@ run_experiment(workspace, load_config(Path(sys.argv[1])), sys.argv[2])
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_with_sigkill_again_and_again_and_resumed_gives_the_same_bits(
     workspace: Workspace, competition: CompetitionPaths, tmp_path: Path
 ) -> None:

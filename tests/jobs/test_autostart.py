@@ -43,7 +43,7 @@ def test_the_unit_is_one_that_systemd_reads(folder: str, tmp_path: Path) -> None
     if "initialize manager" in read.stderr:
         pytest.skip("systemd-analyze cannot work here")
     # It may complain of units that the system itself came with.
-    complaints = [line for line in read.stderr.splitlines() if not line.startswith(("/usr/lib/systemd/", "/lib/"))]
+    complaints = [line for line in read.stderr.splitlines() if unit.name in line]
     assert (complaints, read.returncode) == ([], 0)
 
 

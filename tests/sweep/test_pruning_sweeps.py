@@ -155,6 +155,7 @@ def test_hopeless_trials_are_stopped_the_same_by_two_workers_of_which_one_is_kil
     assert best is not None and select_best(workspace, "made").run.score == best.value
 
 
+@pytest.mark.long
 def test_pruning_saves_fold_fits_and_keeps_the_best_of_the_same_proposals(
     workspace: Workspace, competition: CompetitionPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
