@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from kagglerun.config.augment import AugmentConfig
+from kagglerun.config.ensemble import EnsembleModelConfig
+from kagglerun.config.postprocess import PostprocessConfig
 from kagglerun.config.section import Section
 from kagglerun.config.sweep import SweepConfig
 
-__all__ = ["AugmentConfig", "Section", "SweepConfig"]
+__all__ = ["AugmentConfig", "EnsembleModelConfig", "PostprocessConfig", "Section", "SweepConfig"]
 
 
 class CvConfig(Section):
@@ -131,7 +133,7 @@ class TabularNeuralConfig(Section):
 
 
 ModelConfig = Annotated[
-    AutoModelConfig | ImageModelConfig | TabularBoostingConfig | TabularNeuralConfig,
+    AutoModelConfig | ImageModelConfig | TabularBoostingConfig | TabularNeuralConfig | EnsembleModelConfig,
     Field(discriminator="kind"),
 ]
 """One model family, chosen by `kind`."""
@@ -258,6 +260,8 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    postprocess: PostprocessConfig = PostprocessConfig()
+    """What predictions go through before they are scored and submitted: a method, or {method: auto, clip: true}."""
     hooks: dict[str, Any] = Field(default_factory=dict)
     """Free parameters for the competition's hooks.py."""
     sweep: SweepConfig = SweepConfig()

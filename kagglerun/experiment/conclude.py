@@ -13,6 +13,9 @@ from kagglerun.config.card import Task
 from kagglerun.experiment.afterwards import active
 from kagglerun.experiment.drawing import Drawing
 from kagglerun.experiment.fold import FoldResult
+from kagglerun.experiment.postprocess.fit import Problem
+from kagglerun.experiment.postprocess.nested import Nested, nested
+from kagglerun.experiment.postprocess.stored import write as write_postprocess
 from kagglerun.experiment.predictions import Predictions, join_folds, write_predictions
 from kagglerun.experiment.prepare import Prepared
 from kagglerun.experiment.watch.picture import draw_machine
@@ -22,34 +25,44 @@ from kagglerun.tracking import Tracker
 from kagglerun.workspace import RunPaths
 
 _MOST_CLASSES_DRAWN = 40
+_TRACKED = {"score": "oof_score", "raw_score": "raw_oof_score"}
 
 
 def conclude(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult], tracker: Tracker) -> None:
     """Write predictions, plots and, last, metrics.json; hand all to the tracker.
 
+    Scores and pictures are those of post-processed predictions, judged nested; see `postprocess.nested`. What is
+    written as `oof` and `test` stays as the models gave it.
+
     Where runs follow one another in a process, what the plots show is written, and they are drawn afterwards.
     """
     oof = join_folds([result.oof for result in results])
     write_predictions(paths.oof, oof)
+    fitted = _postprocess(prepared, results, oof)
+    write_postprocess(paths, fitted.postprocess if fitted else None)
     test = mean_over_folds(results)
-    write_predictions(paths.test, replace(test, cells=prepared.cells(test.values, prepared.data.test)))
+    decided = fitted.postprocess.apply(test.values) if fitted else test.values
+    write_predictions(paths.test, replace(test, cells=prepared.cells(decided, prepared.data.test)))
     later = active()
-    drawing = drawing_of(prepared, results, oof)
+    drawing = drawing_of(prepared, results, oof, fitted)
     if later is None:
         drawing.draw(paths.plots)
         draw_machine(paths)
     else:
         drawing.save(paths.drawing)
-    scores = [result.score for result in results]
+    raw_scores = [result.score for result in results]
+    scores = list(fitted.fold_scores) if fitted else raw_scores
     summary = {
         "score": drawing.overall,
         "fold_score_mean": float(np.mean(scores)),
         "fold_score_std": float(np.std(scores)),
         "seconds": sum(result.seconds for result in results),
+        **({"raw_score": fitted.raw_score} if fitted else {}),
     }
-    tracker.log({("oof_score" if name == "score" else name): value for name, value in summary.items()}, 0)
-    for path in (paths.config, paths.fingerprint, paths.environment, paths.oof, paths.test):
-        tracker.artifact(path)
+    tracker.log({_TRACKED.get(name, name): value for name, value in summary.items()}, 0)
+    for path in (paths.config, paths.fingerprint, paths.environment, paths.oof, paths.test, paths.postprocess):
+        if path.exists():
+            tracker.artifact(path)
     for plot in sorted(paths.plots.glob("*.png")):
         tracker.artifact(plot, "plots")
     notes = [*prepared.warnings, *results[0].notes]
@@ -58,6 +71,7 @@ def conclude(paths: RunPaths, prepared: Prepared, results: Sequence[FoldResult],
         {
             **summary,
             "fold_scores": scores,
+            **({"raw_fold_scores": raw_scores, "postprocess": str(fitted.postprocess)} if fitted else {}),
             "folds": [result.fold for result in results],
             "best_steps": [result.best_step for result in results],
             "metric": prepared.metric.name,
@@ -77,6 +91,12 @@ def mean_over_folds(results: Sequence[FoldResult]) -> Predictions:
     return Predictions(first.ids, np.mean([result.test.values for result in results], axis=0), first.names)
 
 
+def _postprocess(prepared: Prepared, results: Sequence[FoldResult], oof: Predictions) -> Nested | None:
+    """What the predictions go through, and what they score then; None where they stay as they are."""
+    assert oof.fold is not None, "out-of-fold predictions know their folds"
+    return nested(Problem.of(prepared), _rows(oof), oof.fold, oof.values, [result.fold for result in results])
+
+
 def _score(prepared: Prepared, oof: Predictions) -> float:
     """The metric over all out-of-fold predictions at once."""
     return prepared.score(_rows(oof), oof.values)
@@ -87,12 +107,25 @@ def _rows(oof: Predictions) -> NDArray[np.int64]:
     return oof.rows
 
 
-def drawing_of(prepared: Prepared, results: Sequence[FoldResult], oof: Predictions) -> Drawing:
-    """What the pictures show: learning curves, fold scores, confusion matrix or residuals, importances."""
+def drawing_of(
+    prepared: Prepared, results: Sequence[FoldResult], oof: Predictions, fitted: Nested | None = None
+) -> Drawing:
+    """What the pictures show: learning curves, fold scores, confusion matrix or residuals, importances.
+
+    Args:
+        prepared: what the folds share.
+        results: the folds.
+        oof: their out-of-fold predictions.
+        fitted: what these become, and what they score then.
+    """
+    scores = {result.fold: result.score for result in results}
+    if fitted is not None:
+        oof = replace(oof, values=fitted.values)
+        scores = dict(zip(scores, fitted.fold_scores, strict=True))
     kind, names, truths, predictions = _compared(prepared, oof)
     return Drawing(
         histories=[result.history for result in results],
-        scores={result.fold: result.score for result in results},
+        scores=scores,
         overall=_score(prepared, oof),
         metric=prepared.metric.name,
         kind=kind,

@@ -77,13 +77,14 @@ def take_fingerprint(
         environment: see `describe_environment`.
         weights: digest of the file the model starts from, or None.
     """
+    not_said = {"postprocess"} if config.postprocess.is_default else set()
     measured = f"{metric.name} v{metric.version} {sha256_of_json(dict(parameters))[:12]}"
     chosen = config.cv.folds or "all"
     return Fingerprint(
         data=data,
         folds=folds,
         metric=measured,
-        config=sha256_of_json([config.model_dump(mode="json", exclude=set(_ONLY_HOW)), weights]),
+        config=sha256_of_json([config.model_dump(mode="json", exclude={*_ONLY_HOW, *not_said}), weights]),
         code=digest_of_package(),
         hooks=hooks or "none",
         environment=sha256_of_json({name: environment[name] for name in _THAT_COUNT if name in environment}),

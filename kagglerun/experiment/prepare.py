@@ -15,6 +15,7 @@ from kagglerun.config.card import Card
 from kagglerun.config.schema import (
     AutoModelConfig,
     Config,
+    EnsembleModelConfig,
     ImageModelConfig,
     ModelConfig,
     TabularBoostingConfig,
@@ -27,6 +28,7 @@ from kagglerun.experiment import warm
 from kagglerun.experiment.checks import check_scoring, folds_of, preflight_once, writes_cells
 from kagglerun.experiment.fingerprint import Fingerprint, describe_environment, take_fingerprint
 from kagglerun.experiment.own_cells import checked_cells, needs_tables, score_tables
+from kagglerun.experiment.postprocess.method import require_fit
 from kagglerun.experiment.predictions import prediction_names
 from kagglerun.experiment.settle import Tell, settle
 from kagglerun.files import sha256_of_file
@@ -61,6 +63,7 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
     card, data = loaded.card, loaded.data
     hooks = load_hooks(paths.hooks, config.hooks)
     metric = check_scoring(paths, loaded, hooks)
+    require_fit(config.postprocess, card, metric, data.targets)
     scheme = auto_scheme(card) if config.cv.scheme == "auto" else config.cv.scheme
     seed = config.seed if config.cv.seed is None else config.cv.seed
     threads = config.training.cpu_threads or max(1, _cores() // (_at_a_time(config) * config.training.gpus))
@@ -78,6 +81,10 @@ def resolve_config(workspace: Workspace, config: Config, tell: Tell = _say_nothi
 
 
 def _resolve_model(model: ModelConfig, card: Card, data: CompetitionData) -> ModelConfig:
+    if isinstance(model, EnsembleModelConfig):
+        raise ConfigError(
+            "model.kind 'ensemble' is made of finished runs, it is not trained", hint="kagglerun ensemble --help"
+        )
     if isinstance(model, AutoModelConfig):
         images = card.modality == "image"
         model = ImageModelConfig(pretrained=model.pretrained) if images else TabularBoostingConfig()
@@ -210,6 +217,7 @@ def prepare(workspace: Workspace, config: Config) -> Prepared:
     card, data = loaded.card, loaded.data
     hooks = load_hooks(paths.hooks, config.hooks)
     metric = check_scoring(paths, loaded, hooks)
+    require_fit(config.postprocess, card, metric, data.targets)
     warnings = preflight_once(loaded, config, metric)
     folds = folds_of(config, loaded, hooks, metric)
     content = warm.data_digest(paths)
