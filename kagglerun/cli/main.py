@@ -19,7 +19,9 @@ from kagglerun import __version__
 from kagglerun.cli import (
     dashboard,
     doctor,
+    ensemble,
     fetch,
+    final,
     gpus,
     image,
     init,
@@ -33,6 +35,7 @@ from kagglerun.cli import (
     reproduce,
     resume,
     runs,
+    scores,
     show,
     stop,
     study,
@@ -100,6 +103,7 @@ def _add_commands() -> None:
     app.command()(study.study)
     app.command()(runs.runs)
     app.command()(show.show)
+    app.command()(ensemble.ensemble)
     app.command()(reproduce.reproduce)
     app.command()(ui.ui)
     app.command()(dashboard.dashboard)
@@ -107,6 +111,8 @@ def _add_commands() -> None:
     app.add_typer(sync.sync)
     app.command()(submit.submit)
     app.command()(submissions.submissions)
+    app.command()(scores.scores)
+    app.command()(final.final)
     app.command()(top.top)
     app.add_typer(gpus.gpus)
     app.command()(doctor.doctor)
