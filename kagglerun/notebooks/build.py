@@ -26,9 +26,9 @@ from kagglerun.notebooks.platforms import find_platform
 
 KERNEL_METADATA = "kernel-metadata.json"
 _LINE_LENGTH = 4000
-_KAGGLE_GPUS = {"T4": "NvidiaTeslaT4", "P100": "NvidiaTeslaP100", "L4": "NvidiaL4", "A100": "NvidiaTeslaA100"}
+KAGGLE_MACHINES = {"T4": "NvidiaTeslaT4", "P100": "NvidiaTeslaP100", "L4": "NvidiaL4", "A100": "NvidiaTeslaA100"}
 """What `kaggle kernels push --accelerator` calls them (github.com/Kaggle/kaggle-cli, docs/kernels.md)."""
-GPUS = {"kaggle": tuple(_KAGGLE_GPUS), "colab": ("T4", "L4", "A100")}
+GPUS = {"kaggle": tuple(KAGGLE_MACHINES), "colab": ("T4", "L4", "A100")}
 """The GPUs that a notebook can ask for."""
 
 
@@ -121,7 +121,7 @@ def kernel_metadata(file_name: str, notebook: Notebook, user: str | None) -> dic
         "competition_sources": [] if practice else [plan.competition.removeprefix("kaggle/")],
         "kernel_sources": [],
     }
-    return said | ({"machine_shape": _KAGGLE_GPUS[plan.gpu]} if plan.gpu else {})
+    return said | ({"machine_shape": KAGGLE_MACHINES[plan.gpu]} if plan.gpu else {})
 
 
 def _digest(plan: NotebookPlan, carried: Carried) -> str:
