@@ -57,7 +57,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "starlette": ("practice/",),
     "uvicorn": ("practice/",),
     "matplotlib": ("experiment/plots.py", "sweep/review/", "submission/pictures", "ensemble/pictures"),
-    "sklearn": ("metrics/", "data/splits.py", "practice/", "ensemble/", "experiment/postprocess/"),
+    "sklearn": ("metrics/", "data/splits.py", "practice/", "ensemble/", "experiment/postprocess/", "submission/drift.py"),
     "psutil": ("jobs/", "environment/", "practice/", "sandbox/"),
     "pynvml": ("nvml.py", "environment/doctor/children/"),
     "fsspec": ("experiment/sync/object_store.py",),

@@ -13,18 +13,25 @@ from pathlib import Path
 import pandas as pd
 
 from kagglerun.config.card import Card, CompetitionFacts
+from kagglerun.data.tables import load_competition
 from kagglerun.errors import AllowanceUsedUp, DataError, SubmissionInvalid, SubmissionRefused
 from kagglerun.files import sha256_of_file
 from kagglerun.hooks import competition_metric
 from kagglerun.kaggle_api.limits import Allowance, deadline_is_over
 from kagglerun.submission.file_text import check_text
 from kagglerun.submission.findings import Finding, Level, error, of_level, refuse
+from kagglerun.submission.ledger import read_ledger
+from kagglerun.submission.likeness import by_ids
+from kagglerun.submission.reference import newest_reference
 from kagglerun.submission.sample_format import read_like_sample
+from kagglerun.submission.sent_before import check_sent_before
+from kagglerun.submission.shift import check_shift
+from kagglerun.submission.swapped import check_against_run, check_shares
 from kagglerun.submission.table_shape import check_columns, check_ids
 from kagglerun.submission.training_targets import training_targets
 from kagglerun.submission.values import check_values
 from kagglerun.submission.write import read_sample, sample_path
-from kagglerun.workspace import CompetitionPaths
+from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,22 @@ class CheckedFile:
         return not of_level(self.findings, Level.ERROR)
 
 
-def check_file(path: Path, paths: CompetitionPaths, card: Card) -> CheckedFile:
+def check_file(
+    path: Path,
+    paths: CompetitionPaths,
+    card: Card,
+    *,
+    run: RunPaths | None = None,
+    workspace: Workspace | None = None,
+) -> CheckedFile:
     """Check a submission file, and refuse one with errors.
 
     Args:
         path: the file, in the sample submission's format.
         paths: the competition's files.
         card: what is known of it; resolved.
+        run: the run that it was written from; its test predictions are compared with its out-of-fold ones.
+        workspace: whose ledger and runs the file is compared with; None for the file alone.
 
     Returns:
         The file; its findings are warnings.
@@ -72,12 +88,19 @@ def check_file(path: Path, paths: CompetitionPaths, card: Card) -> CheckedFile:
         UnresolvedCard: the card lacks what the checks need.
         DataError: the sample submission is not there.
     """
-    checked = inspect_file(path, paths, card)
+    checked = inspect_file(path, paths, card, run=run, workspace=workspace)
     refuse(checked.findings, _like_the_sample(paths, card))
     return checked
 
 
-def inspect_file(path: Path, paths: CompetitionPaths, card: Card) -> CheckedFile:
+def inspect_file(
+    path: Path,
+    paths: CompetitionPaths,
+    card: Card,
+    *,
+    run: RunPaths | None = None,
+    workspace: Workspace | None = None,
+) -> CheckedFile:
     """Check a submission file, whatever is found; arguments as for `check_file`.
 
     Raises:
@@ -98,8 +121,11 @@ def inspect_file(path: Path, paths: CompetitionPaths, card: Card) -> CheckedFile
     except (DataError, SubmissionInvalid) as problem:
         said = error(problem.message, "what cannot be read cannot be scored", problem.hint)
         return replace(unread, findings=(*text.findings, said))
-    findings = (*text.findings, *_check_table(table, paths, card))
-    return CheckedFile(path, len(table), tuple(map(str, table.columns)), sha256, findings)
+    checked = CheckedFile(path, len(table), tuple(map(str, table.columns)), sha256, text.findings)
+    checked = replace(checked, findings=(*checked.findings, *_check_table(table, paths, card)))
+    if not checked.may_be_sent:
+        return checked
+    return replace(checked, findings=(*checked.findings, *_compared(checked, table, paths, card, run, workspace)))
 
 
 def _check_table(table: pd.DataFrame, paths: CompetitionPaths, card: Card) -> Iterator[Finding]:
@@ -107,6 +133,29 @@ def _check_table(table: pd.DataFrame, paths: CompetitionPaths, card: Card) -> It
     yield from check_columns(table, sample)
     yield from check_ids(table, sample, card, metric)
     yield from check_values(table, sample, card, metric, training_targets(paths, card))
+
+
+def _compared(
+    checked: CheckedFile,
+    table: pd.DataFrame,
+    paths: CompetitionPaths,
+    card: Card,
+    run: RunPaths | None,
+    workspace: Workspace | None,
+) -> Iterator[Finding]:
+    """A file without errors against training rows, runs and what was sent before."""
+    metric = competition_metric(paths, card)
+    if run is not None:
+        yield from check_shift(run, load_competition(paths, card))
+    else:
+        yield from check_shares(table, card, metric, training_targets(paths, card))
+        reference = None if workspace is None else newest_reference(workspace, paths, card)
+        rows = None if reference is None else by_ids(table, card.ids, read_sample(paths, card))
+        if reference is not None and rows is not None:
+            yield from check_against_run(rows, reference.cells, card, reference.run_id)
+    if workspace is not None:
+        entries = read_ledger(workspace.ledger)
+        yield from check_sent_before(table, checked.sha256, sample_path(paths, card), card, metric, entries)
 
 
 def _like_the_sample(paths: CompetitionPaths, card: Card) -> str:

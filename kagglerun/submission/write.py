@@ -59,6 +59,18 @@ def write_submission(paths: CompetitionPaths, card: Card, predictions: Predictio
     return written
 
 
+def predicted_cells(paths: CompetitionPaths, card: Card, predictions: Predictions) -> pd.DataFrame | None:
+    """What `write_submission` would write into the predicted columns, a row for each row of the sample submission.
+
+    None where an id may have several rows. Arguments and errors as for `write_submission`.
+    """
+    if predictions.cells is not None and holds_tuples(predictions.cells):
+        return None
+    text, typed = read_sample(paths, card), _typed_sample(paths, card)
+    rows = _rows_of(typed[list(card.ids)], predictions.ids, card)
+    return pd.DataFrame({name: values[rows] for name, values in _columns(paths, card, predictions, text).items()})
+
+
 def sample_path(paths: CompetitionPaths, card: Card) -> Path:
     """The sample submission.
 
