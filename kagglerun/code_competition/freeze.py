@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -236,6 +236,11 @@ def _context(prepared: Prepared, run: RunPaths, fold: int) -> FoldContext:
     )
 
 
+def _trained_on(run: RunPaths) -> Literal["cpu", "cuda"]:
+    device = str(read_json(run.environment)["device"]) if run.environment.is_file() else "cpu"
+    return "cpu" if device.startswith("cpu") else "cuda"
+
+
 def _checked(
     paths: DataSetPaths, run: RunPaths, opened: _Opened, inference: Inference
 ) -> tuple[FrozenMember, Likeness]:
@@ -245,7 +250,7 @@ def _checked(
         PackageError: they differ more than the machine explains.
     """
     prepared, folds = opened.prepared, opened.prepared.chosen_folds
-    said = FrozenMember(run=run.run_id, folds=folds)
+    said = FrozenMember(run=run.run_id, folds=folds, trained_on=_trained_on(run))
     seconds, likenesses = 0.0, []
     with tempfile.TemporaryDirectory(dir=paths.folder, prefix=".check-") as folder:
         scratch = Path(folder)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -142,12 +142,14 @@ class FrozenFold:
         task: what is predicted.
         n_outputs: columns of the predictions.
         paths: its folder; see `PackagedFamily.freeze_fold`.
+        trained_on: the kind of device that its weights were trained on.
     """
 
     config: Config
     task: Task
     n_outputs: int
     paths: FoldPaths
+    trained_on: Literal["cpu", "cuda"] = "cpu"
 
 
 class Predictor(Protocol):

@@ -14,21 +14,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kagglerun.config.card import Task
-from kagglerun.config.schema import ImageModelConfig
+from kagglerun.config.schema import AugmentConfig, ImageModelConfig
 from kagglerun.data.image_store import ImageSource
 from kagglerun.data.images import open_images, typical_side
 from kagglerun.errors import DataError, TrainingError, unknown_name
-from kagglerun.models.base import FoldContext, FoldOutcome, families
+from kagglerun.files import write_json
+from kagglerun.models.base import FoldContext, FoldOutcome, FrozenFold, InferenceInput, families
+from kagglerun.models.frozen import copy_weights, read_preprocessing
 from kagglerun.models.image_batches import ImageBatches, ImageSupply, keep_on_device
-from kagglerun.models.neural import fit_neural, make_head, predict_neural
+from kagglerun.models.neural import FrozenNetwork, fit_neural, make_head, predict_neural, read_transform
 from kagglerun.models.transfer import prepare_fine_tuning
 from kagglerun.models.weights import load_weights
 from kagglerun.randomness import derive
 from kagglerun.training.augmentation import Augmentation
 from kagglerun.training.precision import resolve_device
 from kagglerun.training.seed import deterministic_algorithms
+from kagglerun.workspace import FoldPaths
 
 _SMALL_IMAGE_PIXELS = 64
+_OPTIONS_THAT_LOAD = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
 _LEAST_SIZE, _LARGEST_SIZE, _SIZE_STEP = 32, 224, 32
 
 
@@ -115,6 +119,52 @@ class ImageFamily:
         with deterministic_algorithms(config.training.deterministic):
             return _fit_images(context)
 
+    def freeze_fold(self, context: FoldContext, destination: FoldPaths) -> None:
+        """Copy the weights and write how images and targets are read; see `PackagedFamily`."""
+        model = context.config.model
+        assert isinstance(model, ImageModelConfig)
+        copy_weights(context.paths.weights, destination.weights)
+        colours, transform = Normalisation.of(model.name), make_head(context).transform
+        saved = {"mean": colours.mean, "std": colours.std, "transform": transform and transform.to_dict()}
+        write_json(destination.preprocessing, saved)
+
+    def load_fold(self, fold: FrozenFold) -> ImagePredictor:
+        """See `PackagedFamily`."""
+        return ImagePredictor(fold)
+
+
+class ImagePredictor:
+    """Predicts with the network of one fold; see `Predictor`."""
+
+    def __init__(self, fold: FrozenFold) -> None:
+        model, saved = fold.config.model, read_preprocessing(fold.paths)
+        assert isinstance(model, ImageModelConfig)
+        side, size = _sides(model)
+        self._aspect = model.aspect
+        self._augmentation = Augmentation(
+            AugmentConfig(preset="none"), seed=0, side=side, size=size, mean=saved["mean"], std=saved["std"]
+        )
+        # The weights come from the fold: nothing is fetched, and no file of the machine that trained is looked for.
+        options = {name: value for name, value in model.options.items() if name not in _OPTIONS_THAT_LOAD}
+        bare = model.model_copy(update={"pretrained": False, "weights": None, "options": options})
+        network = build_image_model(bare, fold.n_outputs).to(memory_format=torch.channels_last)
+        self._network = FrozenNetwork(fold, network, read_transform(saved))
+        self.views = len(_views(model))
+        self.rows_at_once = fold.config.training.eval_size
+
+    def predict(self, data: InferenceInput, rows: NDArray[np.int64], view: int = 0) -> NDArray[np.float64]:
+        """Predictions for some rows; see `Predictor`."""
+        if data.decoded is None:
+            raise DataError("the model predicts from images, and the test rows have none")
+        images = data.decoded(self._augmentation.side, self._aspect)
+        supply = ImageSupply(images, self._network.device)
+        return self._network.predict(ImageBatches(supply, rows, None, self._augmentation, mirrored=view == 1))
+
+
+def _views(model: ImageModelConfig) -> tuple[bool, ...]:
+    """Whether each view of test-time augmentation is mirrored."""
+    return (False, True) if model.tta == "hflip" else (False,)
+
 
 def _network(context: FoldContext, config: ImageModelConfig) -> nn.Module:
     """The model; with several GPUs and `sync_batchnorm` its batch norms take their statistics over all of them."""
@@ -152,7 +202,7 @@ def _fit_images(context: FoldContext) -> FoldOutcome:
 
         def predict(supply: ImageSupply, rows: NDArray[np.int64]) -> NDArray[np.float64]:
             """The mean over the views of test-time augmentation."""
-            views = (False, True) if model_config.tta == "hflip" else (False,)
+            views = _views(model_config)
             batches = (ImageBatches(supply, rows, None, augmentation, mirrored=view) for view in views)
             of_views = [predict_neural(context, head, result.model, seen) for seen in batches]
             mean: NDArray[np.float64] = np.mean(of_views, axis=0)

@@ -126,8 +126,13 @@ class TableEncoding:
             names=(*numbers, *codes),
             numbers=np.column_stack([*numbers.values()]) if numbers else np.zeros((len(table), 0)),
             codes=np.column_stack([*codes.values()]) if codes else np.zeros((len(table), 0), dtype=np.int64),
-            sizes=tuple(len(column.values) for column in self.columns if column.kind == "category"),
+            sizes=self.sizes,
         )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each category."""
+        return tuple(len(column.values) for column in self.columns if column.kind == "category")
 
     def to_dict(self) -> list[dict[str, Any]]:
         """As JSON has it."""

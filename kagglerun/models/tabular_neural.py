@@ -6,8 +6,9 @@ embeddings for categories.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,15 @@ from torch import Tensor, nn
 
 from kagglerun.config.schema import TabularNeuralConfig
 from kagglerun.errors import DataError
-from kagglerun.models.base import FoldContext, FoldOutcome, families
-from kagglerun.models.neural import fit_neural, make_head, predict_neural
-from kagglerun.models.table_features import TableFeatures, encode_tables
+from kagglerun.files import write_json
+from kagglerun.models.base import FoldContext, FoldOutcome, FrozenFold, InferenceInput, families
+from kagglerun.models.frozen import copy_weights, read_preprocessing
+from kagglerun.models.neural import FrozenNetwork, fit_neural, make_head, predict_neural, read_transform
+from kagglerun.models.table_features import TableEncoding, TableFeatures, encode_tables, learn_encoding
 from kagglerun.training.batches import Batch, Samples
 from kagglerun.training.precision import resolve_device
 from kagglerun.training.seed import deterministic_algorithms
+from kagglerun.workspace import FoldPaths
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,21 @@ class NumberScaling:
         deviation = filled.std(axis=0)
         scale = np.where(deviation > 0, deviation, 1.0)
         return cls(median, filled.mean(axis=0), scale, np.flatnonzero(absent.any(axis=0)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; numbers keep all their bits."""
+        return {name: getattr(self, name).tolist() for name in ("median", "mean", "scale", "missing")}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> NumberScaling:
+        """What `to_dict` gave."""
+        median, mean, scale = (np.asarray(saved[name], dtype=np.float64) for name in ("median", "mean", "scale"))
+        return cls(median, mean, scale, np.asarray(saved["missing"], dtype=np.int64))
+
+    @property
+    def width(self) -> int:
+        """Columns of what `apply` gives."""
+        return len(self.median) + len(self.missing)
 
     def apply(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Float32 (n, n_numbers + n_flags)."""
@@ -148,6 +167,44 @@ class TabularNeuralFamily:
         with deterministic_algorithms(context.config.training.deterministic):
             return _fit_table(context)
 
+    def freeze_fold(self, context: FoldContext, destination: FoldPaths) -> None:
+        """Copy the weights and write how tables and targets are read; see `PackagedFamily`."""
+        copy_weights(context.paths.weights, destination.weights)
+        train, _, _ = encode_tables(context.data.train, context.data.test)
+        transform = make_head(context).transform
+        saved = {
+            "table": learn_encoding(context.data.train, context.data.test).to_dict(),
+            "scaling": NumberScaling.fit(train.numbers[context.train_rows]).to_dict(),
+            "transform": transform and transform.to_dict(),
+        }
+        write_json(destination.preprocessing, saved)
+
+    def load_fold(self, fold: FrozenFold) -> TablePredictor:
+        """See `PackagedFamily`."""
+        return TablePredictor(fold)
+
+
+class TablePredictor:
+    """Predicts with the network of one fold; see `Predictor`."""
+
+    views = 1
+
+    def __init__(self, fold: FrozenFold) -> None:
+        config, saved = fold.config.model, read_preprocessing(fold.paths)
+        assert isinstance(config, TabularNeuralConfig)
+        self._encoding = TableEncoding.from_dict(saved["table"])
+        self._scaling = NumberScaling.from_dict(saved["scaling"])
+        network = TableResNet(self._scaling.width, self._encoding.sizes, fold.n_outputs, config)
+        self._network = FrozenNetwork(fold, network, read_transform(saved))
+        self.rows_at_once = fold.config.training.eval_size
+
+    def predict(self, data: InferenceInput, rows: NDArray[np.int64], view: int = 0) -> NDArray[np.float64]:
+        """Predictions for some rows; see `Predictor`."""
+        del view
+        features = self._encoding.encode(data.table.iloc[rows])
+        numbers = self._scaling.apply(features.numbers)
+        return self._network.predict(TableBatches(numbers, features.codes, None, self._network.device))
+
 
 def _fit_table(context: FoldContext) -> FoldOutcome:
     config, data = context.config, context.data
@@ -164,12 +221,11 @@ def _fit_table(context: FoldContext) -> FoldOutcome:
         targets = head.tensor(data.targets[rows]) if with_targets else None
         return TableBatches(scaling.apply(features.numbers[rows]), features.codes[rows], targets, device)
 
-    n_numbers = scaling.apply(train.numbers[:1]).shape[1]
     valid = batches(train, context.valid_rows)
     result = fit_neural(
         context,
         head,
-        build=lambda: TableResNet(n_numbers, train.sizes, data.n_outputs, model_config),
+        build=lambda: TableResNet(scaling.width, train.sizes, data.n_outputs, model_config),
         train=batches(train, context.train_rows),
         valid=valid,
     )

@@ -77,6 +77,8 @@ class FrozenMember(Section):
     """The folds that it has."""
     views: int = 1
     """In how many ways each row is looked at."""
+    trained_on: Literal["cpu", "cuda"] = "cpu"
+    """The kind of device that its weights were trained on."""
     seconds_per_row: float | None = None
     """Of one fold in one view, measured where the run was packaged."""
 
