@@ -38,13 +38,13 @@ from kagglerun.kaggle_api.records import (
 )
 from kagglerun.kaggle_api.remote import Remote
 from kagglerun.kaggle_api.transport import Session
+from kagglerun.kaggle_api.uploading import upload_file
 
 T = TypeVar("T")
 
 _TRIES = 3
 _PAGE_SIZE = 200
 _MOST_PAGES = 200
-_UPLOAD_COMPLETE = 1  # kaggle's ResumableUploadResult.COMPLETE
 _import_lock = threading.Lock()
 
 
@@ -136,13 +136,22 @@ class KaggleClient:
         request = _message("ApiGetSubmissionRequest", ref=ref)
         return submission_record(self._ask(slug, lambda: self._competitions().get_submission(request)))
 
-    def submit(self, slug: str, file: Path, description: str) -> int:
-        """Upload a file and create a submission from it. Never retried: a lost reply may have spent the slot.
+    def leaderboard_archive(self, slug: str) -> bytes:
+        """The whole leaderboard as the server gives it to download: a zip with one CSV; see `standing`."""
+        request = _message("ApiDownloadLeaderboardRequest", competition_name=slug)
+        content: bytes = self._ask(slug, lambda: self._competitions().download_leaderboard(request).content)
+        return content
+
+    def submit(self, slug: str, file: Path, description: str, before_entering: Callable[[], None] | None = None) -> int:
+        """Upload a file and create a submission from it.
+
+        The upload is retried; entering it as a submission never is, since a lost reply may have spent the slot.
 
         Args:
             slug: the competition.
             file: the submission file.
             description: the message shown beside it.
+            before_entering: called when the file has arrived and nothing is spent yet; an error of it stops all.
 
         Returns:
             The submission's number; 0 when the server does not say.
@@ -152,20 +161,30 @@ class KaggleClient:
             ConnectionFailed: it is not known whether a submission was made.
             AllowanceUsedUp, RulesNotAccepted, KaggleError: the server refused.
         """
-        api, uploaded = self._api(), False
+        api, entering = self._api(), False
 
         def upload(path: str, url: str, quiet: bool = True, resume: bool = False) -> int:
-            nonlocal uploaded
+            nonlocal entering
             del quiet, resume
             status = self._upload(Path(path), url)
-            uploaded = True
+            if before_entering:
+                before_entering()
+            entering = True
             return status
+
+        def submit() -> Any:
+            try:
+                return api.competition_submit(str(file), description, slug, quiet=True)
+            except Exception as error:
+                if entering:  # from here on nothing may be tried again
+                    raise as_error(error, self._asked(slug)) from None
+                raise
 
         api.upload_complete = upload
         try:
-            said = self._ask(slug, lambda: api.competition_submit(str(file), description, slug, quiet=True), tries=1)
+            said = self._ask(slug, submit)
         except ConnectionFailed as error:
-            if uploaded:
+            if entering:
                 raise
             raise UploadFailed(f"{error.message}; no submission was made", hint=error.hint) from None
         if said.message == api.COMPETITION_SUBMIT_UPLOAD_FAILED_MESSAGE:
@@ -187,14 +206,26 @@ class KaggleClient:
         return Asked(slug, self.endpoint, self._credentials)
 
     def _ask(self, slug: str, call: Callable[[], T], tries: int = _TRIES) -> T:
-        """Call the official client; a read is repeated when the connection fails or the server asks to wait."""
+        return self.ask(self._asked(slug), call, tries)
+
+    def ask(self, asked: Asked, call: Callable[[], T], tries: int = _TRIES) -> T:
+        """Call the official client; a read is repeated when the connection fails or the server asks to wait.
+
+        Args:
+            asked: what it is about, for messages.
+            call: makes the call.
+            tries: how often; 1 for what must not be done twice.
+
+        Raises:
+            KagglerunError: whatever went wrong.
+        """
         for attempt in range(1, tries + 1):
             try:
                 return call()
             except KagglerunError:
                 raise
             except Exception as error:
-                failure = as_error(error, self._asked(slug))
+                failure = as_error(error, asked)
                 wait = seconds_before_retry(error, attempt)
                 if attempt == tries or wait is None or not isinstance(failure, ConnectionFailed | RateLimited):
                     raise failure from None
@@ -215,15 +246,24 @@ class KaggleClient:
             token = page.next_page_token
 
     def _competitions(self) -> Any:
-        return self._official().competitions.competition_api_client
+        return self.official().competitions.competition_api_client
 
     def _api(self) -> Any:
         """The official high-level client, speaking through our session."""
         api = _official_api_class()()
-        api.build_kaggle_client = self._official
+        api.build_kaggle_client = self.official
         return api
 
-    def _official(self) -> Any:
+    @property
+    def credentials(self) -> Credentials | None:
+        """What is sent along; None until the first call where the user's are looked for."""
+        return self._credentials
+
+    def anonymous(self) -> Session:
+        """A session for signed addresses: no credentials go with it."""
+        return Session(Credentials("none"), local=self.endpoint is not None)
+
+    def official(self) -> Any:
         """The official low-level client, with our session and address instead of its own."""
         if self._sdk is None:
             session = self._http()
@@ -241,37 +281,8 @@ class KaggleClient:
         return self._session
 
     def _upload(self, file: Path, url: str) -> int:
-        """Take the place of the official upload, which prints its errors, has no time limit and returns them.
-
-        The address is signed, so no credentials go with it.
-        """
-        session = Session(Credentials("none"), local=self.endpoint is not None)
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return _put(session, url, file)
-            except requests.RequestException as error:
-                wait = seconds_before_retry(error, attempt)
-                if attempt == _TRIES or wait is None:
-                    raise _upload_failed(error, file) from None
-                time.sleep(wait)
-        raise AssertionError("the last try returns or raises")
-
-
-def _put(session: Session, url: str, file: Path) -> int:
-    """Upload in one piece, as the official client does: a type of content would not fit the address's signature."""
-    with file.open("rb") as content:
-        response = session.put(url, data=content, headers={"Content-Type": None})
-    if response.status_code not in (200, 201):
-        raise requests.HTTPError("not accepted", response=response)
-    return _UPLOAD_COMPLETE
-
-
-def _upload_failed(error: requests.RequestException, file: Path) -> UploadFailed:
-    status = f" (status {error.response.status_code})" if error.response is not None else ""
-    return UploadFailed(
-        f"{file.name} could not be uploaded{status}; no submission was made",
-        hint="check the network, then run the same command again",
-    )
+        """Take the place of the official upload. The address is signed, so no credentials go with it."""
+        return upload_file(self.anonymous(), file, url)
 
 
 def _message(name: str, **fields: Any) -> Any:

@@ -159,7 +159,7 @@ def test_a_proxy_is_not_asked_for_the_practice_server(
 def test_kaggle_is_kaggle_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
     client = KaggleClient(credentials=Credentials("a test", token="t"))
-    address = client._official().http_client()._get_request_url("competitions.CompetitionApiService", "GetCompetition")
+    address = client.official().http_client()._get_request_url("competitions.CompetitionApiService", "GetCompetition")
     assert address == "https://api.kaggle.com/v1/competitions.CompetitionApiService/GetCompetition"
 
 
