@@ -112,6 +112,8 @@ class Workspace:
     """The home folder in containers: shell history, Jupyter's settings, the host keys of SSH."""
     ledger = Entry("submissions.jsonl", base="state")
     """Every submission sent from this workspace, one JSON object a line."""
+    scoreboards = Entry("scores", base="state")
+    """Pictures of CV against the leaderboard: one file a competition."""
     packages = Entry("packages", base="state")
     """Runs packaged for code competitions: one folder a competition, in it one folder a run."""
     kernels = Entry("kernels", base="state")
@@ -145,6 +147,10 @@ class Workspace:
                 hint="for example --run my-run; or another `name` in the config",
             )
         return RunPaths(self.runs / slug / run_id)
+
+    def scoreboard(self, slug: str) -> Path:
+        """The picture of a competition's CV and public scores."""
+        return self.scoreboards / f"{slug}.png"
 
     def reproduction(self, run: RunPaths) -> Workspace:
         """The workspace in which a run is made again to be compared; no command lists what is in it."""
