@@ -28,7 +28,8 @@ class Space(StrEnum):
     VALUE = "value"
     """The predictions themselves."""
     RANK = "rank"
-    """Each value's rank among its member's out-of-fold predictions, from 0 to 1, one column at a time."""
+    """Each value's rank among its member's out-of-fold predictions, from 0 to 1, one column at a time; the mean rank
+    becomes the value that has this rank on average over the members, so that the result is on their scale."""
     LOGIT = "logit"
     """Log-odds of each column's probability."""
     LOG = "log"
@@ -199,7 +200,9 @@ class Blend:
 
     def _lowered(self, total: Values) -> Values:
         """From the space back to predictions."""
-        if self.space is Space.LOGIT:
+        if self.space is Space.RANK:
+            total = self._values_at(total)
+        elif self.space is Space.LOGIT:
             total = 1.0 / (1.0 + np.exp(-total))
         elif self.space is Space.LOG:
             total = np.exp(total - total.max(axis=1, keepdims=True))
@@ -210,6 +213,17 @@ class Blend:
         if self.sums_to_one or self.space is Space.LOG:
             total = _over_their_sum(total)
         return total
+
+    def _values_at(self, ranks: Values) -> Values:
+        """The values at mean ranks, (n, k): the members' quantiles there, weighted as the members are."""
+        found = np.empty_like(ranks)
+        for column in range(ranks.shape[1]):
+            parts = [(part.weights[column], part.quantiles[column]) for part in self.parts if part.quantiles]
+            whole = sum(weight for weight, _ in parts) or 1.0
+            quantiles = sum(weight / whole * np.asarray(row) for weight, row in parts)
+            levels = np.linspace(0.0, 1.0, len(parts[0][1]))
+            found[:, column] = np.interp(ranks[:, column], levels, np.asarray(quantiles))
+        return found
 
 
 def lift(values: NDArray[Any], space: Space, quantiles: Iterable[float] | None = None) -> Values:

@@ -60,11 +60,11 @@ def gains(fits: Fits, method: Method, runs: Sequence[str]) -> list[Gain]:
         runs: the members, the heaviest first; at most the first 16 are looked at.
     """
     pool = fits.pool
-    whole = fits.out_of_block(method)
+    whole = fits.finished(method)
     score, scores = pool.judge.score(pool.everything, whole), by_fold(pool, whole)
     found = []
     for run in runs[:_MOST_MEMBERS] if len(pool.oof) > 1 else ():
-        less = fits.out_of_block(method, without=run)
+        less = fits.finished(method, without=run)
         gain = pool.judge.gain(score, pool.judge.score(pool.everything, less))
         differences = scores - by_fold(pool, less)
         error = float(differences.std(ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else None

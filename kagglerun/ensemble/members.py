@@ -214,10 +214,8 @@ def _may_take_part(pool: Pool) -> set[str]:
 
 
 def _fold_scores(paths: RunPaths) -> dict[int, float]:
-    """Scores of the folds, as the model's predictions have them."""
     saved = read_json(paths.metrics)
-    scores = saved.get("raw_fold_scores") or saved["fold_scores"]
-    return {int(fold): float(score) for fold, score in zip(saved["folds"], scores, strict=True)}
+    return {int(fold): float(score) for fold, score in zip(saved["folds"], saved["fold_scores"], strict=True)}
 
 
 def _aligned(run_id: str, paths: RunPaths, first: Predictions) -> Values:

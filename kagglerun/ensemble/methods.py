@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kagglerun.config.card import Task
 from kagglerun.ensemble.blend import Blend, Member, Space, Values, lift
 from kagglerun.ensemble.hill import best_prefix, climb
-from kagglerun.ensemble.judge import Positions
+from kagglerun.ensemble.judge import Positions, as_numbers
 from kagglerun.ensemble.linear import Linear, fit_logistic, fit_ridge, fit_softmax
 from kagglerun.ensemble.pool import Pool
 from kagglerun.errors import ConfigError
@@ -93,7 +93,7 @@ def fit(pool: Pool, method: Method, rows: Positions, without: str | None = None)
     if quantiles is not None:
         for index, run in enumerate(runs):
             stack[index] = _lifted(stack[index], space, quantiles[run])
-    score, greater = pool.judge.on(scored), pool.judge.greater_is_better
+    score, greater = pool.judge.search(scored)
     weights = best_prefix(stack, score, greater) if method is Method.MEAN else climb(stack, score, greater, pool.seed)
     table = np.repeat(weights[:, None], pool.n_outputs, axis=1)
     return _blend(pool, space, runs, Linear(table, np.zeros(pool.n_outputs)), quantiles)
@@ -159,13 +159,7 @@ def _lifted(values: Values, space: Space, quantiles: NDArray[np.float64] | None 
 
 
 def _truths(pool: Pool, rows: Positions) -> Values:
-    """Targets as numbers of the predictions' shape, (n, k): classes as one-hot columns."""
-    targets = pool.judge.targets[rows]
-    if pool.task is Task.MULTICLASS:
-        table = np.zeros((len(rows), pool.n_outputs))
-        table[np.arange(len(rows)), np.asarray(targets, dtype=np.int64)] = 1.0
-        return table
-    return np.asarray(targets, dtype=np.float64).reshape(len(rows), -1)
+    return as_numbers(pool.judge.targets[rows], pool.task, pool.n_outputs)
 
 
 def _truths_are_numbers(pool: Pool) -> bool:

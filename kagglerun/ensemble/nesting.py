@@ -3,7 +3,8 @@
 Weights that were fitted on the rows they are judged on look better than they are, and so does the method (or the
 members) chosen for the best figure. Here the rows of each block of folds get the predictions of an ensemble for which
 nothing of them was used: its members were chosen, its method was chosen and its weights were fitted on the other
-blocks; to choose the method there, it is cross-validated once more within those. What the runs themselves chose on
+blocks; to choose the method there, it is cross-validated once more within those, and so are the predictions that
+post-processing is fitted on. What the runs themselves chose on
 their validation rows (an early stop, a config among many) stays in their predictions.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from kagglerun.ensemble.blend import Blend, Values
 from kagglerun.ensemble.methods import Method, fit
 from kagglerun.ensemble.pool import LEAST_BLOCKS_FOR_CHOICE, Pool
+from kagglerun.experiment.postprocess import Postprocess
 
 Tell = Callable[[str], None]
 
@@ -28,14 +30,18 @@ class Nested:
     Attributes:
         method: the one that the whole ensemble is fitted with.
         blend: fitted on all rows.
+        postprocess: what its predictions go through, fitted on all rows; None for nothing.
         values: the honest out-of-fold predictions, (n, k).
+        finished: the same after post-processing that was fitted on other blocks.
         scores: method to its own honest score, without the choice among methods.
         chosen: the method that each block's predictions were made with.
     """
 
     method: Method
     blend: Blend
+    postprocess: Postprocess | None
     values: Values
+    finished: Values
     scores: Mapping[Method, float]
     chosen: tuple[Method, ...]
 
@@ -62,6 +68,22 @@ class Fits:
         """A blend's predictions for the rows of a block."""
         rows = self.pool.blocks[block]
         return blend.combine({run: self.pool.oof[run][rows] for run in blend.members})
+
+    def finished(self, method: Method, without: str | None = None) -> Values:
+        """Predictions for every row as `out_of_block`, after post-processing fitted on predictions of other blocks."""
+        values = self.out_of_block(method, without=without)
+        for block, rows in enumerate(self.pool.blocks):
+            others = self.pool.rows_without(frozenset({block}))
+            step = self.pool.judge.fit_postprocess(others, self._to_fit_on(method, block, without)[others])
+            if step is None:
+                break
+            values[rows] = step.apply(values[rows])
+        return values
+
+    def _to_fit_on(self, method: Method, block: int, without: str | None) -> Values:
+        """Predictions for the other blocks that saw nothing of this one; of two blocks nothing else is left."""
+        nested_twice = len(self.pool.blocks) >= LEAST_BLOCKS_FOR_CHOICE and without is None
+        return self.out_of_block(method, outer=block if nested_twice else None, without=without)
 
     def out_of_block(self, method: Method, outer: int | None = None, without: str | None = None) -> Values:
         """Predictions for every row by a method that was fitted on the other blocks, (n, k).
@@ -94,42 +116,66 @@ def nest(pool: Pool, methods: Sequence[Method], tell: Tell = lambda _: None) -> 
     fits = Fits(pool)
     may_choose = len(pool.blocks) >= LEAST_BLOCKS_FOR_CHOICE
     methods = list(methods) if may_choose else list(methods)[:1]
-    by_method: dict[Method, Values] = {}
+    raw: dict[Method, Values] = {}
+    finished: dict[Method, Values] = {}
     for method in methods:
         tell(f"{method}: fitted on all blocks but one, for each of {len(pool.blocks)}")
-        by_method[method] = fits.out_of_block(method)
-    scores = {method: pool.judge.score(pool.everything, values) for method, values in by_method.items()}
-    if len(methods) == 1:
-        [method] = methods
-        chosen, values = [method] * len(pool.blocks), by_method[method]
-    else:
-        values, chosen = _chosen_within(fits, methods, by_method, tell)
+        raw[method], finished[method] = fits.out_of_block(method), fits.finished(method)
+    scores = {method: pool.judge.score(pool.everything, values) for method, values in finished.items()}
+    chosen = _chosen_within(fits, methods, tell) if len(methods) > 1 else methods * len(pool.blocks)
     method = _best(pool, scores)
-    return Nested(method, fits.blend(method), values, scores, tuple(chosen)), fits
+    return (
+        Nested(
+            method=method,
+            blend=fits.blend(method),
+            postprocess=pool.judge.fit_postprocess(pool.everything, raw[method]),
+            values=_by_block(pool, raw, chosen),
+            finished=_by_block(pool, finished, chosen),
+            scores=scores,
+            chosen=tuple(chosen),
+        ),
+        fits,
+    )
 
 
 def best_single(pool: Pool) -> tuple[str, Values]:
-    """The best run, and what choosing it honestly gives: for each block the run that is best on the others."""
+    """The best run, and what choosing it honestly gives: for each block the run that is best on the others.
+
+    Returns:
+        Its id, and predictions after post-processing, (n, k).
+    """
     values = np.empty((len(pool.folds), pool.n_outputs))
     for block, rows in enumerate(pool.blocks):
-        values[rows] = pool.oof[pool.candidates(pool.rows_without(frozenset({block})))[0]][rows]
+        others = pool.rows_without(frozenset({block}))
+        oof = pool.oof[pool.candidates(others)[0]]
+        step = pool.judge.fit_postprocess(others, oof[others])
+        values[rows] = oof[rows] if step is None else step.apply(oof[rows])
     return pool.candidates(pool.everything)[0], values
 
 
-def _chosen_within(
-    fits: Fits, methods: Sequence[Method], by_method: Mapping[Method, Values], tell: Tell
-) -> tuple[Values, list[Method]]:
-    """Each block's predictions by the method that is best within the others, and those methods."""
-    pool = fits.pool
-    values, chosen = np.empty_like(by_method[methods[0]]), []
-    for block, rows in enumerate(pool.blocks):
+def _by_block(pool: Pool, values: Mapping[Method, Values], chosen: Sequence[Method]) -> Values:
+    """Each block's predictions by the method that was chosen for it."""
+    joined = np.empty_like(values[chosen[0]])
+    for rows, method in zip(pool.blocks, chosen, strict=True):
+        joined[rows] = values[method][rows]
+    return joined
+
+
+def _chosen_within(fits: Fits, methods: Sequence[Method], tell: Tell) -> list[Method]:
+    """For each block the method that is best within the others."""
+    pool, chosen = fits.pool, []
+    for block in range(len(pool.blocks)):
         tell(f"the method for block {block + 1} of {len(pool.blocks)} is chosen within the others")
         others = pool.rows_without(frozenset({block}))
-        judge = pool.judge.on(others)
-        scores = {method: judge(fits.out_of_block(method, outer=block)[others]) for method in methods}
-        chosen.append(_best(pool, scores))
-        values[rows] = by_method[chosen[-1]][rows]
-    return values, chosen
+        score, folds = pool.judge.on(others), pool.folds[others]
+        inner = {method: fits.out_of_block(method, outer=block)[others] for method in methods}
+        chosen.append(
+            _best(
+                pool,
+                {method: score(pool.judge.postprocessed(others, folds, values)) for method, values in inner.items()},
+            )
+        )
+    return chosen
 
 
 def _best(pool: Pool, scores: Mapping[Method, float]) -> Method:

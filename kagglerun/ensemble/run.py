@@ -129,9 +129,9 @@ def make_ensemble(
         run=workspace.run(slug, new_run_id(Config(name=options.name))),
         metric=prepared.metric.name,
         greater_is_better=prepared.metric.greater_is_better,
-        score=pool.judge.score(pool.everything, nested.values),
-        fold_scores=tuple(map(float, by_fold(pool, nested.values))),
-        sureness=sureness(pool.judge, nested.values, alone, options.seed),
+        score=pool.judge.score(pool.everything, nested.finished),
+        fold_scores=tuple(map(float, by_fold(pool, nested.finished))),
+        sureness=sureness(pool.judge, nested.finished, alone, options.seed),
         nested=nested,
         best=next(run for run in choice.runs if run.run_id == best),
         best_honest=pool.judge.score(pool.everything, alone),
@@ -175,7 +175,7 @@ def _config(prepared: Prepared, choice: Choice, options: Options) -> Config:
     )
     base = prepared.config
     changes = {"name": options.name, "seed": options.seed, "model": model}
-    kept = {name: getattr(base, name) for name in ("competition", "cv", "hooks")}
+    kept = {name: getattr(base, name) for name in ("competition", "cv", "hooks", "postprocess")}
     return Config().model_copy(update={**kept, **changes})
 
 
@@ -184,15 +184,16 @@ def _fingerprint(workspace: Workspace, prepared: Prepared, config: Config, runs:
     slug = prepared.card.slug
     paths = [workspace.run(slug, run) for run in runs]
     digests = [[sha256_of_file(path.oof), sha256_of_file(path.test)] for path in paths]
-    said = config.model_dump(mode="json", include={"cv", "hooks", "model", "seed"})
+    said = config.model_dump(mode="json", include={"cv", "hooks", "model", "postprocess", "seed"})
     return replace(prepared.fingerprint, config=sha256_of_json([said, digests]))
 
 
 def _written(workspace: Workspace, report: Report, prepared: Prepared, loaded: Loaded, options: Options) -> Written:
     config = _config(prepared, report.choice, options)
-    blend, members = report.nested.blend, list(report.members)
+    blend, members, step = report.nested.blend, list(report.members), report.nested.postprocess
     first, values = read_test(workspace, report.run.slug, members)
     test = blend.combine(values)
+    decided = test if step is None else step.apply(test)
     oof = replace(loaded.oof, values=report.nested.values, names=names_of(prepared.card, report.nested.values))
     return Written(
         run=report.run,
@@ -200,7 +201,8 @@ def _written(workspace: Workspace, report: Report, prepared: Prepared, loaded: L
         fingerprint=_fingerprint(workspace, prepared, config, [run.run_id for run in report.choice.runs]),
         prepared=prepared,
         oof=oof,
-        test=Predictions(first.ids, test, first.names, cells=prepared.cells(test, prepared.data.test)),
+        test=Predictions(first.ids, test, first.names, cells=prepared.cells(decided, prepared.data.test)),
+        postprocess=step,
         ensemble=_told(report, blend, options),
         metrics=_metrics(report, loaded),
         members=members,
@@ -242,14 +244,22 @@ def _lead(report: Report) -> float:
 
 def _metrics(report: Report, loaded: Loaded) -> dict[str, Any]:
     """metrics.json, as a run has it."""
-    scores = np.asarray(report.fold_scores)
+    scores, pool, step = np.asarray(report.fold_scores), loaded.pool, report.nested.postprocess
+    raw: dict[str, Any] = {}
+    if step is not None:
+        raw = {
+            "raw_score": pool.judge.score(pool.everything, report.nested.values),
+            "raw_fold_scores": list(map(float, by_fold(pool, report.nested.values))),
+            "postprocess": str(step),
+        }
     return {
         "score": report.score,
         "fold_score_mean": float(scores.mean()),
         "fold_score_std": float(scores.std()),
         "seconds": report.seconds,
         "fold_scores": list(report.fold_scores),
-        "folds": list(loaded.pool.fold_numbers),
+        **raw,
+        "folds": list(pool.fold_numbers),
         "metric": report.metric,
         "greater_is_better": report.greater_is_better,
         "rows": len(loaded.oof.values),

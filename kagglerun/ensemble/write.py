@@ -16,6 +16,8 @@ from kagglerun.experiment import plots
 from kagglerun.experiment.exclusive import working_in
 from kagglerun.experiment.fingerprint import Fingerprint
 from kagglerun.experiment.frozen import freeze
+from kagglerun.experiment.postprocess import Postprocess
+from kagglerun.experiment.postprocess.stored import write as write_postprocess
 from kagglerun.experiment.predictions import Predictions, write_predictions
 from kagglerun.experiment.prepare import Prepared
 from kagglerun.experiment.rerun.record import write_record
@@ -39,6 +41,7 @@ class Written:
         prepared: the competition.
         oof: nested out-of-fold predictions.
         test: test predictions of the whole.
+        postprocess: what they go through before they are submitted; None for nothing.
         ensemble: for ensemble.json.
         metrics: for metrics.json.
         members: run ids, the heaviest first.
@@ -52,6 +55,7 @@ class Written:
     prepared: Prepared
     oof: Predictions
     test: Predictions
+    postprocess: Postprocess | None
     ensemble: Mapping[str, Any]
     metrics: Mapping[str, Any]
     members: Sequence[str]
@@ -103,14 +107,16 @@ def _conclude(written: Written, tracker: Tracker) -> None:
     run, metrics = written.run, written.metrics
     write_predictions(run.oof, written.oof)
     write_predictions(run.test, written.test)
+    write_postprocess(run, written.postprocess)
     write_json(run.ensemble, written.ensemble)
     _draw(written)
     for fold, score in zip(metrics["folds"], metrics["fold_scores"], strict=True):
         tracker.log({"fold_score": score}, fold)
     values = {"oof_score": metrics["score"], "members": float(len(written.members))}
     tracker.log({**values, **{name: metrics[name] for name in ("fold_score_mean", "fold_score_std", "seconds")}}, 0)
-    for path in (run.config, run.fingerprint, run.environment, run.oof, run.test, run.ensemble):
-        tracker.artifact(path)
+    for path in (run.config, run.fingerprint, run.environment, run.oof, run.test, run.postprocess, run.ensemble):
+        if path.exists():
+            tracker.artifact(path)
     for plot in sorted(run.plots.glob("*.png")):
         tracker.artifact(plot, "plots")
     write_json(run.metrics, dict(metrics))
