@@ -191,7 +191,8 @@ def _as_dates(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _codes(column: pd.Series[Any], values: tuple[str, ...]) -> NDArray[np.int64]:
-    return pd.Categorical(column.astype("string"), categories=list(values)).codes.astype(np.int64)
+    """The place of each text among the values, -1 for missing and unknown ones."""
+    return pd.Index(values, dtype="string").get_indexer(pd.Index(column.astype("string"))).astype(np.int64)
 
 
 def _date_parts(name: str, column: pd.Series) -> dict[str, NDArray[np.float64]]:

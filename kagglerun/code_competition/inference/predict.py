@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import tempfile
 import time
@@ -164,8 +163,6 @@ class _Run:
                 values = np.empty((count, part.shape[1]), dtype=np.float64)
             values[rows] = part
             reached = rows.stop
-        del predictor
-        gc.collect()
         if reached < count and not first:
             return None
         if values is None:
@@ -216,7 +213,7 @@ class _Run:
         return InferenceReport(
             file=file.path,
             rows=count,
-            used=gathered.used,
+            used=gathered.used if count else {},
             left_out=tuple(self._left_out),
             notes=tuple(notes),
             broken_images=len(broken),

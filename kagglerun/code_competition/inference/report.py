@@ -42,7 +42,8 @@ class InferenceReport:
     def lines(self) -> Iterator[str]:
         """The report, for people."""
         predictions = sum(self.used.values())
-        yield f"{self.file.name}: {self.rows} rows by {predictions} predictions each, in {self.seconds:.0f} s"
+        means = "" if predictions == 1 else f", each the mean of {predictions} predictions" if self.rows else ""
+        yield f"{self.file.name}: {self.rows} rows{means}, in {self.seconds:.0f} s"
         if self.reached < self.rows:
             yield f"only {self.reached} rows were reached; the others got the mean prediction of the training rows"
         yield from self.left_out[:_SHOWN]
