@@ -14,6 +14,7 @@
         CompetitionNotFound
         RateLimited
         ConnectionFailed
+          OutcomeUnknown
         UploadFailed
       SubmissionRefused           exit 3   a guard kept a submission slot from being spent
         SubmissionInvalid                  the file does not fit the sample submission
@@ -119,6 +120,10 @@ class RateLimited(KaggleError):
 
 class ConnectionFailed(KaggleError):
     """The server could not be reached, or the connection broke."""
+
+
+class OutcomeUnknown(ConnectionFailed):
+    """A submission may have been made, and it could not be found out yet."""
 
 
 class UploadFailed(KaggleError):

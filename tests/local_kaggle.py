@@ -22,7 +22,12 @@ from kagglerun.practice.server import ensure_running
 from kagglerun.workspace import Workspace
 
 KEY = "a-key-that-nobody-may-see"
-FACTS = {"title": "Coins", "maxDailySubmissions": 5, "evaluationMetric": "Categorization Accuracy"}
+FACTS = {
+    "title": "Coins",
+    "userHasEntered": True,
+    "maxDailySubmissions": 5,
+    "evaluationMetric": "Categorization Accuracy",
+}
 TRAIN = "id,weight,face\n" + "".join(f"{row},{row % 5},{'heads' if row % 5 > 2 else 'tails'}\n" for row in range(40))
 TABLES = {
     "train.csv": TRAIN,

@@ -17,16 +17,23 @@ if TYPE_CHECKING:
     from kagglerun.config.card import Card
     from kagglerun.kaggle_api.client import KaggleClient
     from kagglerun.kaggle_api.records import SubmissionRecord
-    from kagglerun.submission.send import Prepared
+    from kagglerun.submission.send import Prepared, Scored
 
 
 def submit(
     what: Annotated[str, typer.Argument(metavar="best|RUN|FILE", help="The best run, a run's id, or a CSV file.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The study, with `best --of study NAME`.")
+    ] = None,
     competition: Annotated[
         str | None,
         typer.Option("--competition", "-c", help="The competition; by default the run's or the current one."),
     ] = None,
+    of: Annotated[
+        str | None, typer.Option("--of", help="The best of which: ensemble, single, or study NAME; by default of all.")
+    ] = None,
     message: Annotated[str, typer.Option("--message", "-m", help="Words for the description.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Only check the file and say all that is found.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a submission is spent.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the score.")] = True,
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the score.")] = 1200.0,
@@ -34,40 +41,96 @@ def submit(
 ) -> None:
     """Check a submission, show it, ask, send it, and wait for its score.
 
-    It goes to where the data came from. The same file is never sent twice, and after a lost reply the list of
-    submissions is read before anything else is sent.
+    It goes to where the data came from. The same file is never sent twice: after a lost reply, a kill or a full disk
+    run the same command again; it looks for the submission before anything else is sent.
     """
     from kagglerun.cli.connect import client_for
     from kagglerun.submission.ledger import only_one_at_a_time
-    from kagglerun.submission.send import prepare, send_prepared
 
     workspace = Workspace.find()
-    about, run, file = _resolve(workspace, what, competition)
+    about, run, file = _resolve(workspace, what, competition, _among(what, of, name))
     card = _card(about)
+    if check:
+        _print_findings(workspace, file or _file_of_run(run, about), run, about, card)
+        return
     with only_one_at_a_time(workspace.ledger):
-        path = file or _file_of_run(run, about)
         client = client_for(workspace, card.source)
-        prepared = prepare(workspace, client, card, path, run=run, message=message, late=late)
-        _show(prepared)
-        if not yes and not _confirmed(prepared):
-            out.print("nothing was sent")
-            return
-        record = send_prepared(workspace, client, prepared)
-    out.print(f"submitted: {card.ref}, submission {record.ref}", markup=False)
+        sent = _send(workspace, client, about, run, file, message, yes, late)
+    if sent is None:
+        out.print("nothing was sent")
+        return
+    prepared, record = sent
     if wait:
         _print_score(prepared, _await(workspace, client, prepared, record, timeout))
     else:
-        out.print("see its score later with: kagglerun submissions", markup=False)
+        out.print("see its score later with: kagglerun submissions --sync", markup=False)
 
 
-def _resolve(workspace: Workspace, what: str, competition: str | None) -> tuple[Target, RunPaths | None, Path | None]:
+def _send(
+    workspace: Workspace,
+    client: KaggleClient,
+    about: Target,
+    run: RunPaths | None,
+    file: Path | None,
+    message: str,
+    yes: bool,
+    late: bool,
+) -> tuple[Prepared, SubmissionRecord] | None:
+    """Check, show, ask and send; None when the user says no."""
+    from kagglerun.submission.send import prepare, read_facts, send_prepared
+
+    card = _card(about)
+    facts = read_facts(client, card, late)
+    path = file or _file_of_run(run, about)
+    with err.status("checking") as status:
+        prepared = prepare(
+            workspace,
+            client,
+            card,
+            facts,
+            path,
+            run=run,
+            message=message,
+            waiting=lambda seconds: status.update(
+                f"an earlier try was cut off: looking whether it arrived, {seconds:.0f} s at most"
+            ),
+        )
+    _show(prepared)
+    if prepared.taken_up is None and not yes and not _confirmed(prepared):
+        return None
+    record = send_prepared(workspace, client, prepared)
+    how = "an earlier try had arrived, nothing was sent again" if prepared.taken_up else "submitted"
+    out.print(f"{how}: {card.ref}, submission {record.ref}", markup=False)
+    return prepared, record
+
+
+def _among(what: str, of: str | None, name: str | None) -> str | None:
+    """What `best` is chosen among.
+
+    Raises:
+        ConfigError: a word is missing or too many.
+    """
+    from kagglerun.errors import ConfigError
+
+    if of is not None and what != "best":
+        raise ConfigError(f"--of is for `best`, not for {what!r}", hint=f"kagglerun submit best --of {of}")
+    if of == "study" and name is None:
+        raise ConfigError("--of study needs the study's name", hint="kagglerun submit best --of study NAME")
+    if name is not None and of != "study":
+        raise ConfigError(f"{name!r} is one word too many", hint=f"kagglerun submit best --of study {name}")
+    return f"study {name}" if name is not None else of
+
+
+def _resolve(
+    workspace: Workspace, what: str, competition: str | None, of: str | None
+) -> tuple[Target, RunPaths | None, Path | None]:
     """The competition, and the run or the file that is meant."""
     from kagglerun.cli.connect import target
     from kagglerun.errors import ConfigError
 
     if what == "best":
         about = target(workspace, competition)
-        return about, _best(workspace, about.slug), None
+        return about, _best(workspace, about.slug, of), None
     path = Path(what).expanduser()
     if path.is_file():
         return target(workspace, competition), None, path.resolve()
@@ -82,16 +145,18 @@ def _resolve(workspace: Workspace, what: str, competition: str | None) -> tuple[
     return about, run, None
 
 
-def _best(workspace: Workspace, slug: str) -> RunPaths:
+def _best(workspace: Workspace, slug: str, of: str | None) -> RunPaths:
     from kagglerun.submission.select import select_best
 
-    chosen = select_best(workspace, slug)
+    chosen = select_best(workspace, slug, of)
     run = chosen.run
     left_out = f"; left out: {', '.join(chosen.left_out)}" if chosen.left_out else ""
     out.print(
         f"best of {chosen.compared}: run {run.run_id} ({run.model}), OOF {run.metric} {run.score:.5f}{left_out}",
         markup=False,
     )
+    for reason in chosen.reasons:
+        out.print(f"  {reason}", markup=False)
     return workspace.run(run.slug, run.run_id)
 
 
@@ -116,14 +181,38 @@ def _file_of_run(run: RunPaths | None, about: Target) -> Path:
     return file_of_run(run, about.paths, _card(about))
 
 
+def _print_findings(workspace: Workspace, path: Path, run: RunPaths | None, about: Target, card: Card) -> None:
+    """All that the checks find.
+
+    Raises:
+        typer.Exit: 3 when the file would be refused.
+    """
+    from kagglerun.errors import SubmissionRefused
+    from kagglerun.submission.guard import inspect_file
+
+    checked = inspect_file(path, about.paths, card, run=run, workspace=workspace)
+    out.print(f"{path}: {checked.rows} rows, nothing is sent", markup=False)
+    for finding in checked.findings:
+        hint = f"\n  -> {finding.hint}" if finding.hint else ""
+        out.print(f"{finding.level.value}: {finding.what}\n  {finding.why}{hint}", markup=False)
+    if not checked.may_be_sent:
+        raise typer.Exit(SubmissionRefused.exit_code)
+    if not checked.findings:
+        out.print("nothing is wrong with it")
+
+
 def _show(prepared: Prepared) -> None:
     """What will be sent, and what it costs."""
-    file = prepared.file
+    from kagglerun.submission.eligibility import deadline_text
+
+    file, left = prepared.file, prepared.allowance
     columns = ", ".join(file.columns[:6]) + (", ..." if len(file.columns) > 6 else "")
-    out.print(f"  to           {prepared.card.ref}", markup=False)
+    after = f" -> {left.left - 1} after it" if left.left and prepared.taken_up is None else ""
+    out.print(f"  to           {prepared.card.ref}{prepared.team_text}", markup=False)
+    out.print(f"  deadline     {deadline_text(prepared.facts)}", markup=False)
     out.print(f"  file         {file.path} ({file.rows} rows: {columns})", markup=False)
     out.print(f"  description  {prepared.description}", markup=False)
-    out.print(f"  allowance    {prepared.allowance.text}", markup=False)
+    out.print(f"  allowance    {left.text}{after}", markup=False)
     for warning in file.warnings:
         err.print(f"[bold yellow]warning:[/] {escape(warning)}")
 
@@ -146,7 +235,7 @@ def _confirmed(prepared: Prepared) -> bool:
 
 def _await(
     workspace: Workspace, client: KaggleClient, prepared: Prepared, record: SubmissionRecord, timeout: float
-) -> SubmissionRecord:
+) -> Scored:
     from kagglerun.submission.send import await_score
 
     with err.status("waiting for the score") as status:
@@ -160,12 +249,15 @@ def _await(
         )
 
 
-def _print_score(prepared: Prepared, record: SubmissionRecord) -> None:
+def _print_score(prepared: Prepared, scored: Scored) -> None:
     from kagglerun.kaggle_api.records import SubmissionState
 
+    record = scored.record
     if record.state is SubmissionState.PENDING:
-        out.print("not scored yet; see it later with: kagglerun submissions", markup=False)
+        out.print("not scored yet; see it later with: kagglerun submissions --sync", markup=False)
         return
     public = "not shown" if record.public_score is None else f"{record.public_score:.5f}"
     private = "" if record.private_score is None else f"   private score {record.private_score:.5f}"
     out.print(f"public score {public}{private}   ({prepared.card.metric})", markup=False)
+    if scored.standing is not None:
+        out.print(scored.standing.text, markup=False)

@@ -68,6 +68,8 @@ class CompetitionFacts(Section):
     """Nothing may be submitted any more."""
     user_has_entered: bool = False
     """The user accepted the rules."""
+    awards_points: bool = False
+    """It counts for Kaggle's ranking, and gives medals."""
     pages: dict[str, str] = Field(default_factory=dict)
     """Name of a page (`evaluation`, `description`, `data-description` ...) to its plain text; empty when refused."""
     leaderboard_first: float | None = None

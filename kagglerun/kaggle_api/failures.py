@@ -24,6 +24,7 @@ from kagglerun.errors import (
     RateLimited,
 )
 from kagglerun.kaggle_api.refusals import Asked, entry_refused, not_found, read_answer
+from kagglerun.kaggle_api.usual_meanings import usual_meaning
 
 __all__ = ["Asked", "NotTheFile", "as_error", "retry_after", "seconds_before_retry"]
 
@@ -115,9 +116,11 @@ def _refusal(response: requests.Response, asked: Asked) -> KagglerunError:
         return DiskFull(
             f"{asked.server} has no room left on its disk", hint="free some space, then run the same command again"
         )
-    if status >= 500:
+    if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
         return ConnectionFailed(f"{asked.server} has trouble (status {status})", hint="try again in a few minutes")
-    return KaggleError(f"{asked.server} refused ({status}): {said or 'no reason given'}", hint=f"see {asked.page}")
+    means = usual_meaning(said)
+    hint = f"{means} ({asked.page})" if means else f"see {asked.page}"
+    return KaggleError(f"{asked.server} refused ({status}): {said or 'no reason given'}", hint=hint)
 
 
 def _address_refused(status: int, asked: Asked) -> ConnectionFailed:

@@ -21,6 +21,7 @@ class Allowance:
         per_day: the competition's daily number, where known.
         resets: the next midnight UTC.
         limited_by_total: the competition's lifetime number, not the daily one, is what binds.
+        total: submissions ever, by the server's own count; None where it has none.
     """
 
     left: int | None
@@ -28,6 +29,7 @@ class Allowance:
     per_day: int | None
     resets: datetime
     limited_by_total: bool = False
+    total: int | None = None
 
     @property
     def text(self) -> str:
@@ -35,7 +37,8 @@ class Allowance:
         if self.left is None:
             return f"{self.used} used today (UTC), the daily number is not known"
         of = f" of {self.per_day}" if self.per_day else ""
-        return f"{self.left}{of} left today (UTC)"
+        ever = ", and then no more: the competition's number in all is what binds" if self.limited_by_total else ""
+        return f"{self.left}{of} left today (UTC){ever}"
 
 
 def read_allowance(client: KaggleClient, facts: CompetitionFacts, now: datetime | None = None) -> Allowance:
@@ -59,7 +62,7 @@ def read_allowance(client: KaggleClient, facts: CompetitionFacts, now: datetime 
         said = None  # servers before 2026 have no such call
     if said is not None and not _says_nothing(said):
         per_day = facts.max_daily_submissions
-        return Allowance(said.allowed_now, said.today, per_day, resets, said.limited_by_total)
+        return Allowance(said.allowed_now, said.today, per_day, resets, said.limited_by_total, said.total)
     used = count_today(client.submissions(facts.slug), moment)
     per_day = facts.max_daily_submissions
     return Allowance(None if per_day is None else max(0, per_day - used), used, per_day, resets)

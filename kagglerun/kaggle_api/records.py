@@ -68,6 +68,7 @@ class SubmissionRecord:
         public_score: score on the public part; None while pending or hidden.
         private_score: score on the private part, where the server shows it.
         error: why it could not be scored.
+        team: name of the team that it counts for; empty where the server does not say.
     """
 
     ref: int
@@ -78,6 +79,7 @@ class SubmissionRecord:
     public_score: float | None = None
     private_score: float | None = None
     error: str | None = None
+    team: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def competition_facts(
         notebooks_only=said.is_kernels_submissions_only,
         submissions_disabled=said.submissions_disabled,
         user_has_entered=said.user_has_entered,
+        awards_points=said.awards_points,
         pages={page.name.strip().lower(): plain_text(page.content) for page in pages or () if page.content},
         leaderboard_first=scores[0] if scores else None,
         leaderboard_last=scores[-1] if scores else None,
@@ -149,6 +152,7 @@ def submission_record(item: Any) -> SubmissionRecord:
         public_score=_score(item.public_score),
         private_score=_score(item.private_score),
         error=item.error_description or None,
+        team=item.team_name or "",
     )
 
 

@@ -55,6 +55,7 @@ class BundleCompetition:
         sample: the sample submission's name in the bundle; None finds the one that is called so.
         ids: columns that name a row; None takes the sample submission's first column.
         leaderboard: CSV with other teams' final scores, as Kaggle gives it to download.
+        public_leaderboard: the same with their public scores.
         daily: submissions a day.
         rules_required: downloads and submissions wait for `kagglerun practice accept`.
         seed: decides which rows are public, where the solution does not say.
@@ -71,6 +72,7 @@ class BundleCompetition:
     sample: str | None = None
     ids: tuple[str, ...] | None = None
     leaderboard: Path | None = None
+    public_leaderboard: Path | None = None
     daily: int = DAILY_SUBMISSIONS
     rules_required: bool = False
     seed: int = 0
@@ -108,6 +110,8 @@ def add(paths: PracticePaths, source: BundleCompetition) -> Definition:
             shutil.copyfile(source.code, hosted.metric_code)
         if source.leaderboard is not None:
             shutil.copyfile(source.leaderboard, hosted.leaderboard)
+        if source.public_leaderboard is not None:
+            shutil.copyfile(source.public_leaderboard, hosted.public_leaderboard)
         definition = _definition(source, checked, sha256_of_file(hosted.bundle))
         write_definition(hosted, definition)
     return definition
@@ -149,8 +153,9 @@ def _check(source: BundleCompetition) -> _Checked:
     ids = source.ids or (str(sample.columns[0]),)
     columns = tuple(str(name) for name in sample.columns if name not in ids)
     _check_solution(solution, sample, ids, source.metric)
-    if source.leaderboard is not None:
-        read_leaderboard(source.leaderboard)
+    for board in (source.leaderboard, source.public_leaderboard):
+        if board is not None:
+            read_leaderboard(board)
     check_parameters(source.metric, source.parameters, solution, "the solution")
     beside = columns_needed(source.metric, source.parameters)
     if not isinstance(source.metric, FrameMetric):

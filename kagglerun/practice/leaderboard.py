@@ -1,4 +1,4 @@
-"""Places on a competition's leaderboard: other teams' final scores where it came with them, and our own best."""
+"""Places on a competition's leaderboards: other teams' scores where it came with them, and our own best."""
 
 from __future__ import annotations
 
@@ -77,11 +77,10 @@ def leaderboard(hosted: Hosted, submissions: Iterable[Submission], public: bool 
     Args:
         hosted: the competition.
         submissions: our submissions to it.
-        public: by public scores, which are known of our own team only; else by private ones.
+        public: by public scores; else by private ones.
     """
-    places = (
-        [] if public or not hosted.paths.leaderboard.is_file() else list(read_leaderboard(hosted.paths.leaderboard))
-    )
+    others = hosted.paths.public_leaderboard if public else hosted.paths.leaderboard
+    places = list(read_leaderboard(others)) if others.is_file() else []
     ours = [s for s in submissions if s.status is Status.COMPLETE and _score(s, public) is not None]
     sign = -1.0 if hosted.definition.greater_is_better else 1.0
     if ours:
@@ -109,8 +108,13 @@ def our_rank(places: Iterable[Place]) -> int | None:
     return next((rank for rank, place in enumerate(places, start=1) if place.team_id == TEAM_ID), None)
 
 
-def leaderboard_zip(slug: str, places: Iterable[Place]) -> bytes:
-    """The leaderboard as Kaggle gives it to download: a zip with one CSV."""
+def is_downloaded_public(hosted: Hosted) -> bool:
+    """Whether the leaderboard to download is the public one, as on Kaggle; not where only final scores are known."""
+    return hosted.paths.public_leaderboard.is_file() or not hosted.paths.leaderboard.is_file()
+
+
+def leaderboard_zip(slug: str, places: Iterable[Place], public: bool = True) -> bytes:
+    """The leaderboard as Kaggle gives it to download: a zip with one CSV, whose name says which one it is."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -121,7 +125,7 @@ def leaderboard_zip(slug: str, places: Iterable[Place]) -> bytes:
         writer.writerow([rank, place.team_id, place.team, date, shown(place.score), place.submissions, place.team])
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"{slug}-publicleaderboard.csv", text.getvalue())
+        archive.writestr(f"{slug}-{'public' if public else 'private'}leaderboard.csv", text.getvalue())
     return buffer.getvalue()
 
 

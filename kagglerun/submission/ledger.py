@@ -1,6 +1,7 @@
 """The ledger: every submission sent from this workspace, one JSON object a line, written before and after.
 
-An entry that says "sending" and has no successor was interrupted; whether it arrived, the server's list tells.
+Its last line about a file tells how far it came. "uploading": nothing was spent yet. "sending": it was being entered
+and the outcome is open; whether it arrived, the server's list tells.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from kagglerun.errors import DataError, SubmissionRefused
 from kagglerun.files import disk_full_named, write_text
 from kagglerun.kaggle_api.records import SubmissionRecord, SubmissionState
+from kagglerun.kaggle_api.submit import attempt_of
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,18 @@ class LedgerEntry:
         file: where it was.
         run_id: the run it came from; None for a file of the user's.
         description: the message sent with it.
-        state: sending: about to be sent; sent: the server has it; failed: no submission was made,
-            or it could not be scored.
+        state: uploading: about to be sent; sending: the file has arrived and is being entered as a submission; sent:
+            the server has it; failed: no submission was made, or it could not be scored.
         time: ISO 8601, UTC.
         ref: the server's number for it.
         public_score: score on the public part.
         private_score: score on the private part, where shown.
         error: why it failed.
+        listed: submissions in the server's list before it was sent.
+        counted: submissions by the server's own count before it was sent; None where it has none.
+        rank: the place that its score took on the leaderboard.
+        teams: number of teams there.
+        medal: what that place would get: gold, silver or bronze.
     """
 
     competition: str
@@ -43,12 +50,27 @@ class LedgerEntry:
     file: str
     run_id: str | None
     description: str
-    state: Literal["sending", "sent", "failed"]
+    state: Literal["uploading", "sending", "sent", "failed"]
     time: str = ""
     ref: int | None = None
     public_score: float | None = None
     private_score: float | None = None
     error: str | None = None
+    listed: int | None = None
+    counted: int | None = None
+    rank: int | None = None
+    teams: int | None = None
+    medal: str | None = None
+
+    @property
+    def attempt(self) -> str | None:
+        """The mark of the attempt in its description."""
+        return attempt_of(self.description)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether a score came back."""
+        return self.public_score is not None or self.private_score is not None
 
     def after(self, record: SubmissionRecord) -> LedgerEntry:
         """The entry once the server has the submission, or has scored it."""
@@ -87,9 +109,14 @@ def add_entry(path: Path, entry: LedgerEntry) -> LedgerEntry:
     return timed
 
 
+def entries_of(path: Path, competition: str, sha256: str) -> list[LedgerEntry]:
+    """All lines about this file and competition, the oldest first."""
+    return [entry for entry in read_ledger(path) if (entry.competition, entry.sha256) == (competition, sha256)]
+
+
 def last_entry(path: Path, competition: str, sha256: str) -> LedgerEntry | None:
     """The last line about this file and competition."""
-    found = [entry for entry in read_ledger(path) if (entry.competition, entry.sha256) == (competition, sha256)]
+    found = entries_of(path, competition, sha256)
     return found[-1] if found else None
 
 

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kagglerun.config.card import Card
-from kagglerun.errors import AlreadySubmitted, ConfigError, ConnectionFailed, KagglerunError
+from kagglerun.config.card import Card, CompetitionFacts
+from kagglerun.errors import ConfigError, ConnectionFailed, DiskFull, KaggleError, KagglerunError
+from kagglerun.experiment.postprocess import read as read_postprocess
 from kagglerun.experiment.predictions import read_predictions
 from kagglerun.experiment.runs import summarise
 from kagglerun.kaggle_api.client import KaggleClient
 from kagglerun.kaggle_api.limits import Allowance, read_allowance
 from kagglerun.kaggle_api.records import SubmissionRecord, SubmissionState
-from kagglerun.kaggle_api.submit import SCORE_TIMEOUT_SECONDS, describe, find_sent, require_scored, send, wait_for_score
-from kagglerun.submission.guard import CheckedFile, check_allowance, check_file, check_open
-from kagglerun.submission.ledger import LedgerEntry, add_entry, last_entry
+from kagglerun.kaggle_api.standing import Standing, read_standing
+from kagglerun.kaggle_api.submit import (
+    READ_BACK_SECONDS,
+    SCORE_TIMEOUT_SECONDS,
+    describe,
+    require_scored,
+    send,
+    wait_for_score,
+)
+from kagglerun.submission.attempts import Waiting, look_for_attempts, refuse_if_sent
+from kagglerun.submission.eligibility import check_allowance, check_open
+from kagglerun.submission.guard import CheckedFile, check_file
+from kagglerun.submission.ledger import LedgerEntry, add_entry
+from kagglerun.submission.scores_back import track, write_down
 from kagglerun.submission.write import write_submission
-from kagglerun.tracking import add_values
 from kagglerun.workspace import CompetitionPaths, RunPaths, Workspace
 
 
@@ -28,21 +40,47 @@ class Prepared:
 
     Attributes:
         card: its competition.
+        facts: what the server says about it.
         file: the file.
         run: the run it comes from; None for a file of the user's.
         description: what will be shown beside it.
         allowance: what is left today.
+        listed: submissions that the server's list holds now.
+        team: name of the team that it counts for; empty before its first submission.
+        taken_up: the submission that an earlier attempt made, which was cut off; then nothing is sent again.
     """
 
     card: Card
+    facts: CompetitionFacts
     file: CheckedFile
     run: RunPaths | None
     description: str
     allowance: Allowance
+    listed: int = 0
+    team: str = ""
+    taken_up: SubmissionRecord | None = None
+
+    @property
+    def team_text(self) -> str:
+        """The team for people: `, team NAME`."""
+        return f", team {self.team}" if self.team else ""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What came back.
+
+    Attributes:
+        record: the submission; still pending when the time was over.
+        standing: where its score stands on the leaderboard; None without a score or a leaderboard.
+    """
+
+    record: SubmissionRecord
+    standing: Standing | None = None
 
 
 def file_of_run(run: RunPaths, paths: CompetitionPaths, card: Card) -> Path:
-    """Write the submission file of a finished run.
+    """Write the submission file of a finished run, of its predictions after their post-processing.
 
     Raises:
         ConfigError: the run is not finished; says how it ended.
@@ -50,7 +88,10 @@ def file_of_run(run: RunPaths, paths: CompetitionPaths, card: Card) -> Path:
     """
     if not run.metrics.is_file():
         raise _unfinished(run)
-    return write_submission(paths, card, read_predictions(run.test), run.submission)
+    predictions, postprocess = read_predictions(run.test), read_postprocess(run)
+    if postprocess is not None:
+        predictions = replace(predictions, values=postprocess.apply(predictions.values))
+    return write_submission(paths, card, predictions, run.submission)
 
 
 def _unfinished(run: RunPaths) -> ConfigError:
@@ -64,15 +105,34 @@ def _unfinished(run: RunPaths) -> ConfigError:
     return ConfigError(f"the run {run.run_id} {how}, so it has no test predictions", hint=hint)
 
 
+def read_facts(client: KaggleClient, card: Card, late: bool = False, notebook: bool = False) -> CompetitionFacts:
+    """Ask the server first of all whether it takes a submission: the cheapest reason to stop.
+
+    Args:
+        client: where the competition is.
+        card: the competition.
+        late: send although the deadline is over.
+        notebook: a notebook is to be submitted, not a file.
+
+    Raises:
+        SubmissionRefused: it is not entered, takes none, only notebooks, or the deadline is over.
+        KaggleError: the server could not be asked.
+    """
+    facts = client.facts(card.slug, brief=True)
+    check_open(facts, card.ref, late, notebook)
+    return facts
+
+
 def prepare(
     workspace: Workspace,
     client: KaggleClient,
     card: Card,
+    facts: CompetitionFacts,
     file: Path,
     *,
     run: RunPaths | None = None,
     message: str = "",
-    late: bool = False,
+    waiting: Waiting | None = None,
 ) -> Prepared:
     """Check everything that can be checked before a slot is spent.
 
@@ -80,60 +140,61 @@ def prepare(
         workspace: whose ledger.
         client: where the competition is.
         card: what is known of it.
+        facts: from `read_facts`.
         file: the submission file.
         run: the run it comes from.
         message: the user's words for the description.
-        late: send although the deadline is over.
+        waiting: told the seconds still to wait until it is known what became of an attempt that was cut off.
 
     Raises:
-        SubmissionRefused: SubmissionInvalid, AllowanceUsedUp, AlreadySubmitted, or no files are taken.
+        SubmissionRefused: SubmissionInvalid, AllowanceUsedUp or AlreadySubmitted.
+        OutcomeUnknown: an attempt was cut off, and it cannot be told yet whether it arrived.
         KaggleError: the server could not be asked.
     """
-    checked = check_file(file, workspace.competition(card.slug), card)
-    facts = client.facts(card.slug, brief=True)
-    check_open(facts, card.ref, late)
-    check_not_sent(workspace, client, card, checked)
     allowance = read_allowance(client, facts)
-    check_allowance(allowance, card.ref)
+    checked = check_file(file, workspace.competition(card.slug), card, run=run, workspace=workspace)
+    earlier = look_for_attempts(workspace, client, card, checked, waiting)
     words = message or ("kagglerun" if run is None else "")
-    return Prepared(card, checked, run, describe(words, checked.sha256, run.run_id if run else None), allowance)
-
-
-def check_not_sent(workspace: Workspace, client: KaggleClient, card: Card, file: CheckedFile) -> None:
-    """Refuse a file that was sent before: from this workspace, or from anywhere by kagglerun.
-
-    A practice server that was made anew has forgotten it, and then it may be sent again.
-
-    Raises:
-        AlreadySubmitted: it was sent; tells when and what came back.
-    """
-    entry = last_entry(workspace.ledger, card.ref, file.sha256)
-    found = find_sent(client, card.slug, file.sha256)
-    if found is not None:
-        raise _already(
-            card, file, found.ref, found.date.isoformat(timespec="seconds") if found.date else None, found.public_score
-        )
-    if entry is not None and entry.state == "sent" and client.source == "kaggle":
-        raise _already(card, file, entry.ref, entry.time, entry.public_score)
+    description = describe(words, checked.sha256, run.run_id if run else None)
+    prepared = Prepared(
+        card, facts, checked, run, description, allowance, earlier.listed, earlier.team, earlier.taken_up
+    )
+    if earlier.taken_up is not None:
+        return replace(prepared, description=earlier.taken_up.description)
+    check_allowance(allowance, card.ref)
+    return prepared
 
 
 def send_prepared(workspace: Workspace, client: KaggleClient, prepared: Prepared) -> SubmissionRecord:
-    """Spend a slot. The ledger is written before and after.
+    """Spend a slot, unless an earlier attempt has done it. The ledger is written before and after.
+
+    Returns:
+        The submission, which was seen on the server.
 
     Raises:
-        UploadFailed, KaggleError: no submission was made.
-        ConnectionFailed: it could not be found out whether one was made; the next command looks.
+        UploadFailed, AlreadySubmitted, KaggleError: no submission was made.
+        OutcomeUnknown: it could not be found out whether one was made; the next command looks.
+        DiskFull: nothing was sent, or what was sent could not be written down, which the message tells.
     """
-    card, file = prepared.card, prepared.file
-    entry = add_entry(workspace.ledger, _entry(prepared))
+    if prepared.taken_up is not None:
+        _tell_ledger(workspace, prepared, prepared.taken_up)
+        return prepared.taken_up
+    card, file, entry = prepared.card, prepared.file, _entry(prepared)
+    add_entry(workspace.ledger, entry)
+
+    def before_entering() -> None:
+        refuse_if_sent(client, card, file)
+        add_entry(workspace.ledger, replace(entry, state="sending"))
+
     try:
-        record = send(client, card.slug, file.path, prepared.description)
+        record = send(client, card.slug, file.path, prepared.description, READ_BACK_SECONDS, before_entering)
     except ConnectionFailed:
-        raise  # the ledger keeps saying "sending": whether it arrived is not known
+        raise  # the ledger keeps saying how far it came: whether it arrived is not known
     except KagglerunError as error:
-        add_entry(workspace.ledger, replace(entry, state="failed", error=error.message))
+        with suppress(DiskFull):
+            add_entry(workspace.ledger, replace(entry, state="failed", error=error.message))
         raise
-    _write_down(workspace, prepared, entry, record)
+    _tell_ledger(workspace, prepared, record)
     return record
 
 
@@ -144,25 +205,32 @@ def await_score(
     sent: SubmissionRecord,
     timeout_seconds: float = SCORE_TIMEOUT_SECONDS,
     waiting: Callable[[float], None] | None = None,
-) -> SubmissionRecord:
-    """Wait for the score and write it to the ledger, the run and its tracking.
-
-    Returns:
-        The submission; still pending when the time was over.
+) -> Scored:
+    """Wait for the score and write it to the ledger, the run and its tracking, with where it stands.
 
     Raises:
         KaggleError: it could not be scored, or the server could not be asked.
+        DiskFull: it could not be written down.
     """
-    scored = wait_for_score(client, prepared.card.slug, sent.ref, timeout_seconds, waiting)
-    if scored.state is SubmissionState.PENDING:
-        return scored
-    _write_down(workspace, prepared, _entry(prepared), scored)
-    require_scored(scored, prepared.card.ref)
+    card = prepared.card
+    record = wait_for_score(client, card.slug, sent.ref, timeout_seconds, waiting)
+    if record.state is SubmissionState.PENDING:
+        return Scored(record)
+    standing = _standing(client, prepared, record)
+    write_down(workspace, prepared.run, _entry(prepared), record, standing)
+    require_scored(record, card.ref)
     if prepared.run is not None:
-        given = {"public_score": scored.public_score, "private_score": scored.private_score}
-        scores = {name: score for name, score in given.items() if score is not None}
-        add_values(workspace, prepared.run, scores, {"submission": str(scored.ref)})
-    return scored
+        track(workspace, prepared.run, record, standing)
+    return Scored(record, standing)
+
+
+def _standing(client: KaggleClient, prepared: Prepared, record: SubmissionRecord) -> Standing | None:
+    """Where it stands; None when the leaderboard is not to be had, which is no reason to fail."""
+    try:
+        up, awarded = bool(prepared.card.greater_is_better), prepared.facts.awards_points
+        return read_standing(client, prepared.card.slug, record, up, awarded)
+    except KaggleError:
+        return None
 
 
 def _entry(prepared: Prepared) -> LedgerEntry:
@@ -172,21 +240,17 @@ def _entry(prepared: Prepared) -> LedgerEntry:
         file=str(prepared.file.path),
         run_id=prepared.run.run_id if prepared.run else None,
         description=prepared.description,
-        state="sending",
+        state="uploading",
+        listed=prepared.listed,
+        counted=prepared.allowance.total,
     )
 
 
-def _write_down(workspace: Workspace, prepared: Prepared, entry: LedgerEntry, record: SubmissionRecord) -> None:
-    after = entry.after(record)
-    add_entry(workspace.ledger, after)
-    if prepared.run is not None:
-        add_entry(prepared.run.submissions, after)
-
-
-def _already(card: Card, file: CheckedFile, ref: int | None, when: str | None, score: float | None) -> AlreadySubmitted:
-    at = f" on {when}" if when else ""
-    came = f"; its public score is {score:g}" if score is not None else ""
-    return AlreadySubmitted(
-        f"{file.path.name} was sent to {card.ref} before{at} (submission {ref}){came}",
-        hint="kagglerun runs    (the same file would get the same score, so no slot is spent on it)",
-    )
+def _tell_ledger(workspace: Workspace, prepared: Prepared, record: SubmissionRecord) -> None:
+    try:
+        write_down(workspace, prepared.run, _entry(prepared), record)
+    except DiskFull as error:
+        raise DiskFull(
+            f"submission {record.ref} to {prepared.card.ref} was made, but could not be written down: {error.message}",
+            hint="free some space, then run the same command again: it finds the submission and sends nothing",
+        ) from None

@@ -95,7 +95,7 @@ def test_submit_best_sends_the_best_run_and_writes_the_score_everywhere(
     assert summarise(best).public_score == remote.public_score
     assert "public_score" in best.journal.read_text()
     states = [entry.state for entry in read_ledger(served.ledger) if entry.competition == f"practice/{slug}"]
-    assert states == ["sending", "sent", "sent"]
+    assert states == ["uploading", "sending", "sent", "sent"]
 
 
 def test_the_same_file_is_never_sent_twice(served: Workspace, make_coins: MakeCoins, capsys: Capture) -> None:
@@ -201,7 +201,7 @@ def test_a_cut_network_is_no_success_and_the_next_try_sends_once(
     scripted.answers["CreateSubmission"] = HANG_UP
     assert run(["submit", "mine.csv", "--yes"]) == 1
     assert "did not become a submission" in capsys.readouterr().err
-    assert [entry.state for entry in read_ledger(workspace.ledger)] == ["sending", "failed"]
+    assert [entry.state for entry in read_ledger(workspace.ledger)] == ["uploading", "sending"]
     done = {"ref": 9, "status": "COMPLETE", "publicScore": "0.5", "description": ""}
     scripted.answers["CreateSubmission"] = Reply(200, {"message": "Successfully submitted", "ref": 9})
     scripted.answers["GetSubmission"] = Reply(200, done)
@@ -226,6 +226,11 @@ def test_an_unknown_outcome_is_looked_up_before_anything_is_sent_again(
     assert "it is not known whether mine.csv became a submission" in capsys.readouterr().err
     listed = [{"ref": 9, "status": "COMPLETE", "publicScore": "0.5", "description": taken[0]}]
     scripted.answers["ListSubmissions"] = Reply(200, {"submissions": listed})
+    scripted.answers["GetSubmission"] = Reply(200, listed[0])
+    assert run(["submit", "mine.csv", "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert "an earlier try had arrived, nothing was sent again: coins, submission 9" in said
+    assert "public score 0.50000" in said
     assert run(["submit", "mine.csv", "--yes"]) == 3
     assert "was sent to coins before" in capsys.readouterr().err
     assert len(taken) == 1
@@ -237,6 +242,7 @@ def test_an_unknown_outcome_is_looked_up_before_anything_is_sent_again(
         ({"isKernelsSubmissionsOnly": True}, "takes notebooks only"),
         ({"submissionsDisabled": True}, "takes no submissions any more"),
         ({"deadline": "2020-01-01T00:00:00Z"}, "the deadline of coins was"),
+        ({"userHasEntered": False}, "coins is not entered with this account: its rules are not accepted"),
     ],
 )
 def test_a_competition_that_takes_no_files_is_refused_before_anything_is_sent(
@@ -268,4 +274,4 @@ def test_the_ledger_is_written_before_anything_is_sent(scripted: ScriptedKaggle,
 
     scripted.answers["StartSubmissionUpload"] = note
     assert run(["submit", str(Path("mine.csv").resolve()), "--yes"]) == 1
-    assert known == [["sending"]]
+    assert known == [["uploading"]]

@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 from local_kaggle import HANG_UP, Reply, ScriptedKaggle, Seen
 
-from kagglerun.errors import ConnectionFailed, KaggleError, UploadFailed
+from kagglerun.errors import CompetitionNotFound, ConnectionFailed, KaggleError, OutcomeUnknown, UploadFailed
 from kagglerun.kaggle_api.records import SubmissionState
-from kagglerun.kaggle_api.submit import describe, find_sent, mark_of, require_scored, send, wait_for_score
+from kagglerun.kaggle_api.submit import (
+    attempt_of,
+    describe,
+    find_sent,
+    look_for,
+    mark_of,
+    require_scored,
+    run_of,
+    send,
+    wait_for_score,
+)
 
 SHA = "ab" * 32
 NO_WAITS = (0.0, 0.0)
@@ -83,7 +93,7 @@ def test_a_reply_without_a_submission_is_no_success(
     inbox: Inbox, file: Path, no_waiting: list[float], lost: Reply
 ) -> None:
     inbox.reply_with(lost, take=False)
-    with pytest.raises(UploadFailed, match="not in the list of submissions"):
+    with pytest.raises(OutcomeUnknown, match="not in the list of submissions"):
         _send(inbox, file)
     assert len(inbox.scripted.calls("CreateSubmission")) == 1
 
@@ -94,7 +104,7 @@ def test_an_earlier_attempt_with_the_same_file_is_not_taken_for_this_one(
     earlier = {"ref": 3, "description": describe("words", SHA, "run-1"), "status": "ERROR"}
     inbox.taken.append(earlier)
     inbox.reply_with(HANG_UP, take=False)
-    with pytest.raises(UploadFailed):
+    with pytest.raises(OutcomeUnknown):
         _send(inbox, file)
     assert find_sent(inbox.scripted.client(), "coins", SHA) is None, "it could not be scored, so it may be sent again"
 
@@ -154,3 +164,61 @@ def test_a_file_that_cannot_be_scored_is_an_error_with_the_reason(inbox: Inbox) 
     record = wait_for_score(inbox.scripted.client(), "coins", 7)
     with pytest.raises(KaggleError, match="must have 3 rows"):
         require_scored(record, "coins")
+
+
+def test_run_and_attempt_are_read_from_a_description() -> None:
+    told = describe("[run:x try:ffffffff", SHA, "run-1")
+    assert run_of(told) == "run-1"
+    assert attempt_of(told) == told[-9:-1]
+    assert (run_of("by hand"), attempt_of("by hand")) == (None, None)
+
+
+@pytest.mark.parametrize("ref", [7, 8])
+def test_a_success_is_believed_when_the_submission_is_seen(
+    inbox: Inbox, file: Path, no_waiting: list[float], ref: int
+) -> None:
+    inbox.reply_with(Reply(200, {"message": "Successfully submitted", "ref": ref}), take=ref == 8)
+    if ref == 8:  # the number is wrong and the submission is there
+        assert _send(inbox, file).ref == 7
+    else:
+        with pytest.raises(OutcomeUnknown, match="is submission 7 to coins, but it has no such submission"):
+            _send(inbox, file)
+
+
+def test_the_number_of_another_attempt_is_not_ours(inbox: Inbox, file: Path, no_waiting: list[float]) -> None:
+    theirs = {"ref": 7, "status": "COMPLETE", "description": describe("", SHA)}
+    inbox.scripted.answers["GetSubmission"] = Reply(200, theirs)
+    assert look_for(inbox.scripted.client(), "coins", describe("", SHA), 7, NO_WAITS) is None
+
+
+def test_the_upload_is_tried_again_and_entering_is_not(inbox: Inbox, file: Path, no_waiting: list[float]) -> None:
+    begins = [HANG_UP, Reply(503), inbox.scripted.answers["StartSubmissionUpload"]]
+    inbox.scripted.answers["StartSubmissionUpload"] = lambda _: begins.pop(0)  # type: ignore[return-value]
+    uploads = [HANG_UP, Reply(502), Reply(200)]
+    inbox.scripted.answers["blob"] = lambda _: uploads.pop(0)
+    inbox.reply_with(Reply(503))
+    assert _send(inbox, file).ref == 7
+    assert len(inbox.scripted.calls("CreateSubmission")) == 1
+
+
+def test_what_stops_it_before_it_is_entered_spends_nothing(inbox: Inbox, file: Path) -> None:
+    def stop() -> None:
+        raise KaggleError("no")
+
+    with pytest.raises(KaggleError, match="no"):
+        send(inbox.scripted.client(), "coins", file, describe("", SHA), NO_WAITS, stop)
+    assert inbox.scripted.calls("CreateSubmission") == []
+
+
+def test_a_submission_that_is_gone_is_not_awaited_for_ever(inbox: Inbox, no_waiting: list[float]) -> None:
+    with pytest.raises(CompetitionNotFound):
+        wait_for_score(inbox.scripted.client(), "coins", 7)
+
+
+def test_an_error_in_scoring_tells_what_it_usually_means(inbox: Inbox) -> None:
+    wrong = {"ref": 7, "status": "ERROR", "errorDescription": "Evaluation Exception: Submission must have 418 rows"}
+    inbox.scripted.answers["GetSubmission"] = Reply(200, wrong)
+    record = wait_for_score(inbox.scripted.client(), "coins", 7)
+    with pytest.raises(KaggleError) as caught:
+        require_scored(record, "coins")
+    assert "take the rows of the sample submission" in str(caught.value.hint)
