@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kagglerun.config.load import load_config
+from kagglerun.ensemble.judge import Judge, Scorer
 from kagglerun.errors import DataError
 from kagglerun.experiment.checks import writes_cells
 from kagglerun.experiment.postprocess import read as read_postprocess
+from kagglerun.experiment.postprocess.fit import Problem
+from kagglerun.experiment.postprocess.nested import nested
 from kagglerun.experiment.predictions import Predictions, read_predictions
 from kagglerun.experiment.prepare import Prepared, prepare
+from kagglerun.experiment.runs import list_runs, summarise
 from kagglerun.metrics import losses_of_rows
 from kagglerun.workspace import RunPaths, Workspace
 
@@ -53,13 +57,8 @@ class OutOfFold:
         Args:
             positions: int64, into the n rows; they may repeat where `repeats`.
         """
-        return np.asarray([self._score(positions, values) for values in self.values], dtype=np.float64)
-
-    def _score(self, positions: Positions, values: Numbers) -> float:
-        try:
-            return self.prepared.score(self.rows[positions], values[positions])
-        except DataError:
-            return float("nan")  # an AUC of one class alone, a group without relevant items
+        score = Judge(self.prepared, self.rows).on(positions)
+        return np.asarray([_score(score, values[positions]) for values in self.values], dtype=np.float64)
 
     def losses(self) -> Numbers | None:
         """Loss of each row under each run, (n, k) float64, lower is better; None where the metric has none."""
@@ -75,6 +74,13 @@ class OutOfFold:
         return np.column_stack(found)
 
 
+def _score(score: Scorer, values: Numbers) -> float:
+    try:
+        return score(values)
+    except DataError:
+        return float("nan")  # an AUC of one class alone, a group without relevant items
+
+
 def load_out_of_fold(workspace: Workspace, runs: Sequence[RunPaths]) -> OutOfFold:
     """Read the predictions of comparable runs, and what scores them.
 
@@ -86,30 +92,55 @@ def load_out_of_fold(workspace: Workspace, runs: Sequence[RunPaths]) -> OutOfFol
         DataError: predictions are missing, or are of other rows; the data changed since the runs were made.
         ConfigError: the competition cannot be scored any more.
     """
-    # An ensemble's own config trains nothing.
-    plain = next((run for run in runs if not run.ensemble.is_file()), runs[0])
-    prepared = prepare(workspace, load_config(plain.config))
+    prepared = _prepared(workspace, runs)
     read = [read_predictions(run.oof) for run in runs]
     first = read[0].rows
     if first is None:
         raise DataError(f"{runs[0].oof} does not say which rows it is of", hint="kagglerun train    (makes a new run)")
     for run, oof in zip(runs, read, strict=True):
-        if oof.rows is None or not np.array_equal(oof.rows, first) or first.max() >= len(prepared.data.train):
+        if oof.rows is None or not np.array_equal(oof.rows, first):
             raise DataError(f"the run {run.run_id} predicted other rows than {runs[0].run_id}", hint="kagglerun runs")
     return OutOfFold(
         run_ids=tuple(run.run_id for run in runs),
         prepared=prepared,
         rows=first,
-        values=tuple(_processed(run, oof) for run, oof in zip(runs, read, strict=True)),
+        values=tuple(_processed(prepared, run, oof) for run, oof in zip(runs, read, strict=True)),
         clusters=_clusters(prepared, first),
         test_rows=len(prepared.data.test),
     )
 
 
-def _processed(run: RunPaths, oof: Predictions) -> Numbers:
-    """As they are submitted. What was fitted on all rows is near enough here, where only differences count."""
-    step = read_postprocess(run)
-    return oof.values if step is None else step.apply(oof.values)
+def _prepared(workspace: Workspace, runs: Sequence[RunPaths]) -> Prepared:
+    """The competition, made ready as for one of the runs that is no ensemble.
+
+    Raises:
+        DataError: it is not what it was when the runs were made.
+    """
+    wanted = summarise(runs[0])
+    trained = [run for run in runs if not run.ensemble.is_file()] or [
+        workspace.run(run.slug, run.run_id)
+        for run in list_runs(workspace, wanted.slug)
+        if run.comparable == wanted.comparable and not workspace.run(run.slug, run.run_id).ensemble.is_file()
+    ]
+    prepared = prepare(workspace, load_config((trained or list(runs))[0].config))
+    now = prepared.fingerprint
+    if now.comparable != wanted.comparable:
+        parts = [part for part in ("data", "folds", "metric") if getattr(now, part) != wanted.fingerprint.get(part)]
+        raise DataError(
+            f"the {' and '.join(parts) or 'metric code'} of {wanted.slug} changed since the run {wanted.run_id} began, "
+            "so that its predictions cannot be scored any more",
+            hint="train the runs again, or bring back the files: kagglerun fetch",
+        )
+    return prepared
+
+
+def _processed(prepared: Prepared, run: RunPaths, oof: Predictions) -> Numbers:
+    """As they are submitted, each fold's rows by what was fitted on the others."""
+    if oof.fold is None or oof.rows is None or read_postprocess(run) is None:
+        return oof.values
+    problem = Problem.of(prepared, load_config(run.config).postprocess)
+    found = nested(problem, oof.rows, oof.fold, oof.values)
+    return oof.values if found is None else found.values
 
 
 def _clusters(prepared: Prepared, rows: Positions) -> Positions | None:
