@@ -25,7 +25,7 @@ from kagglerun.practice.competitions import (
     write_definition,
 )
 from kagglerun.practice.labelled import MADE_ID, TASK_OF_KIND, check_table, classes_of, holds_lists
-from kagglerun.practice.paths import PracticePaths
+from kagglerun.practice.paths import HostedPaths, PracticePaths
 from kagglerun.practice.scoring import USAGE, try_sample
 from kagglerun.practice.split import PUBLIC_SHARE, choose_rows
 from kagglerun.randomness import generator
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE = "sample_submission.csv"
+SHOWN_SHARE = 0.3
+"""Share of the test rows that all see, where the others are shown to submitted notebooks only."""
+Member = tuple[str, bytes | Path]
+"""A file of a bundle: its name and its content, or the file that has it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class TableCompetition:
         test_share: share of the rows that become test rows.
         daily: submissions a day.
         rules_required: downloads and submissions wait for `kagglerun practice accept`.
+        notebooks_only: takes notebooks, no files: the bundle shows a part of the test rows, and a submitted notebook
+            is run again with all of them.
         seed: decides the split and the ids.
     """
 
@@ -68,6 +74,7 @@ class TableCompetition:
     test_share: float = 0.3
     daily: int = DAILY_SUBMISSIONS
     rules_required: bool = False
+    notebooks_only: bool = False
     seed: int = 0
 
 
@@ -115,7 +122,7 @@ def host_table(paths: PracticePaths, source: TableCompetition) -> Definition:
     if source.parameters:
         try_sample(source.metric, sample, _solution(parts), [sample.columns[0]], classes, source.parameters)
     with new_competition(paths, source.slug) as hosted:
-        write_bundle(hosted.bundle, _members(source, parts, sample))
+        _write_files(hosted, source, parts, sample)
         write_text(hosted.solution, _csv(_solution(parts)))
         if source.code is not None:
             shutil.copyfile(source.code, hosted.metric_code)
@@ -137,6 +144,7 @@ def host_table(paths: PracticePaths, source: TableCompetition) -> Definition:
             public_rows=sum(parts.is_public),
             max_daily_submissions=source.daily,
             rules_required=source.rules_required,
+            notebooks_only=source.notebooks_only,
             created=datetime.now(UTC),
             bundle_sha256=sha256_of_file(hosted.bundle),
         )
@@ -264,18 +272,25 @@ def _commonest_items(source: TableCompetition, cells: Sequence[str]) -> str:
     return (style_of(cells) or ListStyle()).write(best)
 
 
-def _members(source: TableCompetition, parts: _Parts, sample: pd.DataFrame) -> list[tuple[str, bytes | Path]]:
-    members: list[tuple[str, bytes | Path]] = [
-        ("train.csv", _csv(parts.train).encode()),
-        ("test.csv", _csv(parts.test).encode()),
-        (SAMPLE, _csv(sample).encode()),
-    ]
-    if source.images is not None:
-        for folder, table in (("train", parts.train), ("test", parts.test)):
-            for name in table.iloc[:, 0]:
-                file_name, content = source.images[name]
-                members.append((f"{folder}/{file_name}", content))
-    return members
+def _write_files(hosted: HostedPaths, source: TableCompetition, parts: _Parts, sample: pd.DataFrame) -> None:
+    """The bundle; where notebooks are submitted it shows a part of the test rows, and all are kept beside it."""
+    train = [("train.csv", _csv(parts.train).encode()), *_images(source, "train", parts.train)]
+    test = _test_members(source, parts.test, sample)
+    if source.notebooks_only:
+        shown = choose_rows(len(parts.test), SHOWN_SHARE, source.seed, "practice shown rows")
+        write_bundle(hosted.hidden, test)
+        test = _test_members(source, parts.test[shown], sample[shown])
+    write_bundle(hosted.bundle, [*train, *test])
+
+
+def _test_members(source: TableCompetition, test: pd.DataFrame, sample: pd.DataFrame) -> list[Member]:
+    tables: list[Member] = [("test.csv", _csv(test).encode()), (SAMPLE, _csv(sample).encode())]
+    return [*tables, *_images(source, "test", test)]
+
+
+def _images(source: TableCompetition, folder: str, table: pd.DataFrame) -> list[Member]:
+    found = [] if source.images is None else [source.images[name] for name in table.iloc[:, 0]]
+    return [(f"{folder}/{file_name}", content) for file_name, content in found]
 
 
 def _csv(table: pd.DataFrame) -> str:

@@ -30,12 +30,6 @@ def mounted(hosted: Hosted, *, hidden: bool) -> Path:
     return place
 
 
-def is_test_file(name: str, sample: str) -> bool:
-    """Whether a file of a competition made from a table holds test rows: test.csv, test/..., the sample submission."""
-    first = PurePosixPath(name).parts[0]
-    return name == sample or first == "test" or first.startswith("test.")
-
-
 def _folder(hosted: Hosted, name: str) -> Path:
     return hosted.paths.mounts / f"{name}-{hosted.definition.bundle_sha256[:16]}"
 

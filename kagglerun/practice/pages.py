@@ -15,6 +15,17 @@ def pages_of(hosted: Hosted) -> tuple[Page, ...]:
 
 
 def _made(definition: Definition) -> dict[str, str]:
+    pages = _always(definition)
+    if definition.notebooks_only:
+        pages["code-requirements"] = (
+            "This is a code competition: submissions are made through notebooks, with internet access disabled, in at "
+            f"most 9 hours. `{definition.sample_submission}` and the test files show a part of the test rows; a "
+            "submitted notebook is run again with all of them. It writes `submission.csv`.\n"
+        )
+    return pages
+
+
+def _always(definition: Definition) -> dict[str, str]:
     train = "" if definition.train_rows is None else f"{definition.train_rows} training rows and "
     return {
         "description": f"# {definition.title}\n\n{definition.description}\n",
