@@ -116,6 +116,7 @@ def _auc(values: NDArray[np.float64], is_test: NDArray[np.int64]) -> float:
 def _odds(features: NDArray[np.float64], is_test: NDArray[np.int64]) -> NDArray[np.float64]:
     """p(test) / p(train) of each row, of a classifier that was fitted on the other rows."""
     from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
 
     part = generator(0, "drift parts").permutation(len(features)) % _PARTS
     share = float(is_test.mean())
@@ -123,7 +124,8 @@ def _odds(features: NDArray[np.float64], is_test: NDArray[np.int64]) -> NDArray[
     trees = int(np.clip(len(features) / _ROWS_OF_A_TREE, 20, 80))
     for number in range(_PARTS):
         model = HistGradientBoostingClassifier(max_iter=trees, max_leaf_nodes=8, l2_regularization=1.0, random_state=0)
-        model.fit(features[part != number], is_test[part != number])
-        chance = np.clip(model.predict_proba(features[part == number])[:, 1], 1e-3, 1 - 1e-3)
+        with threadpool_limits(1):  # on a busy machine threads that wait for one another take ten times as long
+            model.fit(features[part != number], is_test[part != number])
+            chance = np.clip(model.predict_proba(features[part == number])[:, 1], 1e-3, 1 - 1e-3)
         odds[part == number] = chance / (1 - chance) * (1 - share) / share
     return np.clip(odds, 1 / _MOST_ODDS, _MOST_ODDS)
