@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 Candidates = Callable[[int, Numbers], Numbers]
-"""(place, the coordinates as they are) to the values worth trying there, ascending."""
-Scores = Callable[[int, Numbers, Numbers], Numbers]
-"""(place, the coordinates as they are, values to try there) to the score of each; greater is better."""
+"""(place, the coordinates as they are) to the values worth trying there."""
+Line = Callable[[int, Numbers], tuple[Numbers, Numbers]]
+"""(place, the coordinates as they are) to the values tried there, the present one among them, and the score of each;
+greater is better."""
 
 _NOT_WORTH = 1e-12
 """Scores that differ by less are equal."""
 
 
-def climb(start: Numbers, places: Sequence[int], candidates: Candidates, scores: Scores, rounds: int) -> Numbers:
+def climb(start: Numbers, places: Sequence[int], line: Line, rounds: int) -> Numbers:
     """The coordinates after at most so many rounds over these places, or when a round changes none.
 
     The same arguments give the same result. Of equally good values the one nearest to the present one is taken, so
@@ -28,8 +29,7 @@ def climb(start: Numbers, places: Sequence[int], candidates: Candidates, scores:
     for _ in range(rounds):
         before = found.copy()
         for place in places:
-            tried = np.union1d(candidates(place, found), found[place : place + 1])
-            found[place] = nearest_of_best(tried, scores(place, found, tried), found[place])
+            found[place] = nearest_of_best(*line(place, found), found[place])
         if (found == before).all():
             break
     return found
@@ -42,13 +42,19 @@ def nearest_of_best(tried: Numbers, scores: Numbers, to: float) -> float:
     return float(best[np.abs(best - to).argmin()])
 
 
-def one_by_one(score: Callable[[Numbers], float]) -> Scores:
-    """Scores of whole coordinates, asked for one candidate after the other."""
+def one_by_one(candidates: Candidates, score: Callable[[Numbers], float]) -> Line:
+    """A line along which the whole coordinates are scored, one candidate after the other."""
 
-    def scores(place: int, found: Numbers, tried: Numbers) -> Numbers:
-        return np.asarray([score(replaced(found, place, value)) for value in tried], dtype=np.float64)
+    def line(place: int, found: Numbers) -> tuple[Numbers, Numbers]:
+        tried = with_present(candidates(place, found), place, found)
+        return tried, np.asarray([score(replaced(found, place, value)) for value in tried], dtype=np.float64)
 
-    return scores
+    return line
+
+
+def with_present(values: Numbers, place: int, found: Numbers) -> Numbers:
+    """The values and the present one, ascending."""
+    return np.union1d(values, found[place : place + 1])
 
 
 def replaced(found: Numbers, place: int, value: float) -> Numbers:

@@ -34,6 +34,9 @@ class Counts:
     actual: Numbers
 
 
+MEANS_OF_TARGETS = ("f1_macro", "f_beta_macro")
+"""Metrics that are, for yes/no targets, the mean of each target's own."""
+
 Counted = Callable[[Counts], Numbers]
 """Counts of candidates (..., k) to their scores (...)."""
 
@@ -48,7 +51,11 @@ def counted(name: str, task: Task, parameters: Mapping[str, Any]) -> Counted | N
     """
     beta = float(parameters.get("beta", 1.0))
     if task is Task.MULTILABEL:
-        return partial(_f_of_targets, beta=beta) if name in ("f1_macro", "f_beta_macro") else None
+        of_targets: dict[str, Counted] = {
+            **dict.fromkeys(MEANS_OF_TARGETS, partial(_f_of_targets, beta=beta)),
+            **dict.fromkeys(("f1_micro", "f_beta_micro"), partial(_f_of_all, beta=beta)),
+        }
+        return of_targets.get(name)
     if name == "class_weighted_accuracy":
         return partial(_class_weighted_accuracy, class_weights=parameters["class_weights"])
     if name == "mean_utility":
@@ -82,6 +89,11 @@ def _f_of_classes(counts: Counts, beta: float) -> Numbers:
 
 def _f_of_targets(counts: Counts, beta: float) -> Numbers:
     return np.asarray(_f(counts, beta).mean(axis=-1))
+
+
+def _f_of_all(counts: Counts, beta: float) -> Numbers:
+    pooled = (part.sum(axis=-1) for part in (counts.hits, counts.given, counts.actual))
+    return _f(Counts(*pooled), beta)
 
 
 def _accuracy(counts: Counts) -> Numbers:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from kagglerun.experiment.postprocess.climb import Numbers, Scores, between, climb, one_by_one
+from kagglerun.experiment.postprocess.climb import Line, Numbers, between, climb, one_by_one, with_present
 
 Score = Callable[[Numbers], float]
 """Cut-offs to the score of what they give; greater is better."""
@@ -40,10 +40,16 @@ def fit_cutoffs(values: Numbers, truths: Numbers, labels: Numbers, score: Score,
         high = cuts[place + 1] if place + 1 < len(cuts) else np.inf
         return places[(places >= low) & (places <= high)]
 
-    scores: Scores = _Kappa(values, truths, labels).scores if is_qwk else one_by_one(score)
+    kappa = _Kappa(values, truths, labels)
+
+    def by_sums(place: int, cuts: Numbers) -> tuple[Numbers, Numbers]:
+        tried = with_present(candidates(place, cuts), place, cuts)
+        return tried, kappa.scores(place, cuts, tried)
+
+    line: Line = by_sums if is_qwk else one_by_one(candidates, score)
     everywhere = range(len(labels) - 1)
     starts = (_midpoints(labels), _like_the_truths(values, truths, labels))
-    ends = [climb(start, everywhere, candidates, scores, _ROUNDS if is_qwk else _ROUNDS_ASKED) for start in starts]
+    ends = [climb(start, everywhere, line, _ROUNDS if is_qwk else _ROUNDS_ASKED) for start in starts]
     # Of equally good ones the first, as everywhere.
     return ends[int(np.argmax([score(end) for end in ends]))]
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from kagglerun import metrics
 from kagglerun.config.card import Card, Task
 from kagglerun.config.postprocess import PostprocessConfig, PostprocessMethod
 from kagglerun.experiment.checks import writes_cells
 from kagglerun.experiment.postprocess.calibrate import fit_isotonic, fit_platt, fit_temperature
-from kagglerun.experiment.postprocess.counted import Counted, counted
+from kagglerun.experiment.postprocess.counted import MEANS_OF_TARGETS, Counted, counted
 from kagglerun.experiment.postprocess.cutoffs import fit_cutoffs
 from kagglerun.experiment.postprocess.method import method_for, whole_numbers
 from kagglerun.experiment.postprocess.steps import (
@@ -42,6 +43,10 @@ _CALIBRATIONS: dict[str, Callable[[Values, Values, bool], Step]] = {
     "platt": fit_platt,
     "isotonic": fit_isotonic,
 }
+
+_MOST_CELLS_ASKED = 200_000
+_LEAST_ROWS_ASKED = 10_000
+"""Predictions, and rows at least, that a search calls the metric with, some hundred times."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,9 @@ def _fit_method(problem: Problem, rows: Rows, values: Values) -> Step:
 
 
 def _fit_cutoffs(problem: Problem, rows: Rows, values: Values) -> Step:
+    is_qwk = problem.metric is metrics.registered().get("qwk")
+    if not is_qwk:
+        rows, values = _thinned(rows, values)
     truths = problem.targets[rows]
     if problem.task is Task.REGRESSION:
         labels = whole_numbers(problem.targets)
@@ -146,7 +154,7 @@ def _fit_cutoffs(problem: Problem, rows: Rows, values: Values) -> Step:
             np.rint(truths).astype(np.float64).reshape(-1),
             labels,
             lambda cuts: _signed(problem, rows, ValueCutoffs(tuple(cuts), tuple(labels)), values),
-            problem.metric.name == "qwk",
+            is_qwk,
         )
         return ValueCutoffs(tuple(map(float, found)), tuple(map(float, labels)))
     numbers = tuple(map(float, ratings(problem.card.classes or ())))
@@ -155,13 +163,15 @@ def _fit_cutoffs(problem: Problem, rows: Rows, values: Values) -> Step:
         np.asarray(numbers)[truths],
         np.sort(np.asarray(numbers)),
         lambda cuts: _signed(problem, rows, ClassCutoffs(tuple(cuts), numbers), values),
-        problem.metric.name == "qwk",
+        is_qwk,
     )
     return ClassCutoffs(tuple(map(float, found)), numbers)
 
 
 def _fit_thresholds(problem: Problem, rows: Rows, values: Values) -> Step:
     by_counts = _counted(problem)
+    if by_counts is None:
+        rows, values = _thinned(rows, values)
     sign = 1.0 if problem.metric.greater_is_better else -1.0
 
     def score(mapped: Values) -> float:
@@ -169,13 +179,19 @@ def _fit_thresholds(problem: Problem, rows: Rows, values: Values) -> Step:
 
     if problem.task is Task.MULTICLASS:
         return fit_class_weights(values, problem.targets[rows].astype(np.int64), score, by_counts)
-    return fit_thresholds(values, _yes_no(problem, rows), score, by_counts)
+    each = problem.metric.name in MEANS_OF_TARGETS
+    return fit_thresholds(values, _yes_no(problem, rows), score, by_counts, each)
+
+
+def _thinned(rows: Rows, values: Values) -> tuple[Rows, Values]:
+    """Rows for a search that asks the metric for each candidate, evenly spread over all."""
+    most = max(_LEAST_ROWS_ASKED, _MOST_CELLS_ASKED // values.shape[1])
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)
+    return rows[chosen], values[chosen]
 
 
 def _counted(problem: Problem) -> Counted | None:
     """The metric from counts; None for a user's own of a built-in one's name, too."""
-    from kagglerun import metrics
-
     if metrics.registered().get(problem.metric.name) is not problem.metric:
         return None
     return counted(problem.metric.name, problem.task, problem.card.metric_parameters)

@@ -7,7 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from kagglerun.experiment.postprocess.climb import Numbers, between, climb, nearest_of_best, one_by_one
+from kagglerun.experiment.postprocess.climb import (
+    Numbers,
+    between,
+    climb,
+    nearest_of_best,
+    one_by_one,
+    with_present,
+)
 from kagglerun.experiment.postprocess.counted import Counted, Counts
 from kagglerun.experiment.postprocess.steps import ClassWeights, Thresholds
 
@@ -15,51 +22,64 @@ Score = Callable[[Numbers], float]
 """Predictions for the rows of a fit, (n, k), to their score; greater is better."""
 
 _MOST_CUTS = 255
+_MOST_CUTS_OF_CLASS = 63
 _MOST_CUTS_ASKED = 31
 """Where each candidate costs a call of the metric."""
-_MOST_CUTS_OF_CLASS = 63
-_ROUNDS = 5
-_ROUNDS_ASKED = 2
-_MOST_ASKED = 30
+_MOST_CUTS_OF_TARGET_ASKED = 15
+_ROUNDS = 4
+_MOST_ASKED = 5
 """Targets or classes up to which each gets candidates of its own where each costs a call of the metric."""
 _LEAST_ROWS = 50
 """Rows of a target or class from which on it gets a threshold or weight of its own."""
-_MOST_ROWS = 200_000
-"""Rows that weights of classes are searched with, evenly spread over all: more move none of them."""
+_MOST_ROWS = 50_000
+"""Rows that weights of classes are searched with, evenly spread over all: more do not move them."""
 _TINY = 1e-15
 
 
-def fit_thresholds(values: Numbers, truths: NDArray[np.bool_], score: Score, counted: Counted | None) -> Thresholds:
-    """One threshold for all columns, then one for each that has enough positive rows.
+def fit_thresholds(
+    values: Numbers, truths: NDArray[np.bool_], score: Score, counted: Counted | None, each: bool
+) -> Thresholds:
+    """One threshold for all columns, then perhaps one for each that has enough positive rows.
+
+    F-scores of all decisions, or of rows, have one best threshold for all labels where probabilities are right
+    (Lipton, Elkan and Narayanaswamy 2014); means over labels have one for each.
 
     Args:
         values: (n, k) probabilities.
         truths: (n, k).
         score: of predictions for these rows.
         counted: the same from counts, where the metric allows it: of both classes for k = 1, else of the targets.
+        each: the metric is the mean of the columns' own.
     """
     k = values.shape[1]
-    if k == 1 and counted is not None:
+    own = [place for place in range(k) if k > 1 and _enough(truths[:, place])]
+    if counted is None:
+        return _by_asking(values, own, score)
 
-        def of_both(counts: Counts) -> Numbers:
-            return counted(_both_classes(counts, len(values)))
+    def of_columns(counts: Counts) -> Numbers:
+        return counted(_both_classes(counts, len(values)) if k == 1 else counts)
 
-        return Thresholds((_by_counts(values[:, 0], truths[:, 0], of_both),))
+    points = np.full(k, _best_cut(values, truths, of_columns))
+    for place in own if each else ():
+        points[place] = _best_cut(values[:, [place]], truths[:, [place]], counted)
+    return Thresholds(tuple(map(float, points)))
+
+
+def _by_asking(values: Numbers, own: list[int], score: Score) -> Thresholds:
+    """Thresholds by a call of the metric for each candidate."""
 
     def scored(points: Numbers) -> float:
         return score(Thresholds(tuple(points)).apply(values))
 
+    k = values.shape[1]
     cuts = _usable(between(values.ravel(), _MOST_CUTS_ASKED))
-    common = nearest_of_best(cuts, np.asarray([scored(np.full(k, cut)) for cut in cuts]), 0.5)
-    own = [place for place in range(k) if k > 1 and _enough(truths[:, place])]
-    points = np.full(k, common)
-    if counted is not None:
-        for place in own:
-            # The score is a mean over targets, so each is free of the others.
-            points[place] = _by_counts(values[:, place], truths[:, place], counted)
-    elif len(own) <= _MOST_ASKED:
-        ask = one_by_one(scored)
-        points = climb(points, own, lambda place, _: _usable(between(values[:, place], 15)), ask, _ROUNDS_ASKED)
+    points = np.full(k, nearest_of_best(cuts, np.asarray([scored(np.full(k, cut)) for cut in cuts]), 0.5))
+    if k <= _MOST_ASKED:
+
+        def candidates(place: int, _: Numbers) -> Numbers:
+            return _usable(between(values[:, place], _MOST_CUTS_OF_TARGET_ASKED))
+
+        points = climb(points, own, one_by_one(candidates, scored), rounds=1)
     return Thresholds(tuple(map(float, points)))
 
 
@@ -90,11 +110,10 @@ def fit_class_weights(
     best = nearest_of_best(np.asarray(powers), np.asarray([scored(power * rarity) for power in powers]), 0.0)
     shifts = best * rarity
     if counted is not None:
-        line = _Line(logs, truths, counted)
-        shifts = climb(shifts, own, line.candidates, line.scores, _ROUNDS)
+        shifts = climb(shifts, own, _Line(logs, truths, counted), _ROUNDS)
     elif len(own) <= _MOST_ASKED:
         around = np.linspace(-1.5, 1.5, 13)
-        shifts = climb(shifts, own, lambda place, now: now[place] + around, one_by_one(scored), _ROUNDS_ASKED)
+        shifts = climb(shifts, own, one_by_one(lambda place, now: now[place] + around, scored), rounds=2)
     return _weights(shifts)
 
 
@@ -109,26 +128,21 @@ class _Line:
 
     def __init__(self, logs: Numbers, truths: NDArray[np.int64], counted: Counted) -> None:
         self._logs, self._truths, self._counted = logs, truths, counted
+        self._actual = np.bincount(truths, minlength=logs.shape[1]).astype(np.float64)
 
-    def candidates(self, place: int, shifts: Numbers) -> Numbers:
-        """Shifts at which rows change sides, as many rows between any two."""
-        return between(self._needed(place, shifts)[0], _MOST_CUTS_OF_CLASS)
-
-    def scores(self, place: int, shifts: Numbers, tried: Numbers) -> Numbers:
-        """The score at each shift, (len(tried),)."""
-        k = self._logs.shape[1]
+    def __call__(self, place: int, shifts: Numbers) -> tuple[Numbers, Numbers]:
+        """Shifts at which rows change sides, as many rows between any two, and the score at each."""
         needed, rival = self._needed(place, shifts)
-        wins_from = np.searchsorted(tried, needed, side="right")
-        right = self._truths == rival
-        own = self._truths == place
-        lost = _sums(wins_from, rival, (len(tried), k))
-        lost_hits = _sums(wins_from[right], rival[right], (len(tried), k))
-        given = np.bincount(rival, minlength=k) - lost
-        hits = np.bincount(rival[right], minlength=k) - lost_hits
-        given[:, place] = lost.sum(axis=1)
-        hits[:, place] = _sums(wins_from[own], rival[own], (len(tried), k)).sum(axis=1)
-        actual = np.bincount(self._truths, minlength=k).astype(np.float64)
-        return self._counted(Counts(hits.astype(np.float64), given.astype(np.float64), actual))
+        tried = with_present(between(needed, _MOST_CUTS_OF_CLASS), place, shifts)
+        shape = (len(tried), self._logs.shape[1])
+        won_from = np.searchsorted(tried, needed, side="right")
+        right, own = self._truths == rival, self._truths == place
+        won = _won(won_from, rival, shape)
+        given = np.bincount(rival, minlength=shape[1]) - won
+        hits = np.bincount(rival[right], minlength=shape[1]) - _won(won_from[right], rival[right], shape)
+        given[:, place] = won.sum(axis=1)
+        hits[:, place] = _won(won_from[own], rival[own], shape).sum(axis=1)
+        return tried, self._counted(Counts(hits, given, self._actual))
 
     def _needed(self, place: int, shifts: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
         """The shift that each row needs to be given the class, and the class that it is given else."""
@@ -139,21 +153,27 @@ class _Line:
         return np.asarray(best - self._logs[:, place]), rival
 
 
-def _sums(wins_from: NDArray[np.int64], rival: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
-    """For each candidate and rival how many rows it has won."""
+def _won(won_from: NDArray[np.int64], rival: NDArray[np.int64], shape: tuple[int, int]) -> Numbers:
+    """For each candidate and rival, how many rows the rival has lost."""
     candidates, k = shape
-    flat = np.bincount(wins_from * k + rival, minlength=(candidates + 1) * k)
-    return np.asarray(flat.reshape(candidates + 1, k)[:candidates].cumsum(axis=0))
+    flat = np.bincount(won_from * k + rival, minlength=(candidates + 1) * k)
+    return np.asarray(flat.reshape(candidates + 1, k)[:candidates].cumsum(axis=0), dtype=np.float64)
 
 
-def _by_counts(values: Numbers, truths: NDArray[np.bool_], counted: Counted) -> float:
-    """The best threshold of one column, whose counts are (..., 1)."""
-    cuts = _usable(between(values, _MOST_CUTS))
+def _best_cut(values: Numbers, truths: NDArray[np.bool_], counted: Counted) -> float:
+    """The best threshold for all of these columns, (n, k), by counts (..., k)."""
+    cuts = _usable(between(values.ravel(), _MOST_CUTS))
+    found = [_counts_at(cuts, values[:, place], truths[:, place]) for place in range(values.shape[1])]
+    hits, given = (np.column_stack([pair[kind] for pair in found]) for kind in range(2))
+    return nearest_of_best(cuts, counted(Counts(hits, given, truths.sum(axis=0).astype(np.float64))), 0.5)
+
+
+def _counts_at(cuts: Numbers, values: Numbers, truths: NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
+    """Hits and given labels of one column at each threshold."""
     order = np.argsort(values, kind="stable")
     below = np.searchsorted(values[order], cuts, side="left")
     passed = np.concatenate([[0.0], np.cumsum(truths[order], dtype=np.float64)])
-    hits, given = passed[-1] - passed[below], (len(values) - below).astype(np.float64)
-    return nearest_of_best(cuts, counted(Counts(hits[:, None], given[:, None], passed[-1:])), 0.5)
+    return passed[-1] - passed[below], (len(values) - below).astype(np.float64)
 
 
 def _both_classes(counts: Counts, n_rows: int) -> Counts:

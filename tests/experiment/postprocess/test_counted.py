@@ -21,6 +21,7 @@ CASES = [
     ("balanced_accuracy", Task.MULTICLASS, {}),
     ("class_weighted_accuracy", Task.MULTICLASS, {"class_weights": [1, 4, 2, 1]}),
     ("f1_macro", Task.MULTILABEL, {}),
+    ("f1_micro", Task.MULTILABEL, {}),
     ("f_beta_macro", Task.MULTILABEL, {"beta": 2.0}),
 ]
 
