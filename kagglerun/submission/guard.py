@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from kagglerun.config.card import Card, CompetitionFacts
+from kagglerun.config.card import Card
 from kagglerun.data.tables import load_competition
-from kagglerun.errors import AllowanceUsedUp, DataError, SubmissionInvalid, SubmissionRefused
+from kagglerun.errors import DataError, SubmissionInvalid
 from kagglerun.files import sha256_of_file
 from kagglerun.hooks import competition_metric
-from kagglerun.kaggle_api.limits import Allowance, deadline_is_over
 from kagglerun.submission.file_text import check_text
 from kagglerun.submission.findings import Finding, Level, error, of_level, refuse
 from kagglerun.submission.ledger import read_ledger
@@ -160,43 +159,3 @@ def _compared(
 
 def _like_the_sample(paths: CompetitionPaths, card: Card) -> str:
     return f"make it like {sample_path(paths, card)}; `kagglerun submit RUN` writes such a file"
-
-
-def check_open(facts: CompetitionFacts, name: str, late: bool = False) -> None:
-    """Check that the competition takes submission files.
-
-    Args:
-        facts: what the server says about it.
-        name: the competition as the user names it.
-        late: send although the deadline is over; Kaggle scores it without ranking it.
-
-    Raises:
-        SubmissionRefused: it takes none, only notebooks, or the deadline is over.
-    """
-    if facts.notebooks_only:
-        raise SubmissionRefused(
-            f"{name} takes notebooks only, no files",
-            hint=f"submit a notebook on https://www.kaggle.com/competitions/{facts.slug}/code",
-        )
-    if facts.submissions_disabled:
-        raise SubmissionRefused(f"{name} takes no submissions any more")
-    if deadline_is_over(facts) and not late:
-        raise SubmissionRefused(
-            f"the deadline of {name} was {facts.deadline}",
-            hint="add --late to have it scored without being ranked, where the competition allows that",
-        )
-
-
-def check_allowance(allowance: Allowance, name: str) -> None:
-    """Check that a submission is left today.
-
-    Raises:
-        AllowanceUsedUp: none is.
-    """
-    if allowance.left == 0:
-        when = (
-            "" if allowance.limited_by_total else f"; the count starts again at {allowance.resets:%Y-%m-%d %H:%M} UTC"
-        )
-        which = "in all" if allowance.limited_by_total else "today"
-        of = f" of {allowance.per_day}" if allowance.per_day and not allowance.limited_by_total else ""
-        raise AllowanceUsedUp(f"{name}: no submission is left {which} ({allowance.used}{of} used today){when}")

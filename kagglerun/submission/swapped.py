@@ -22,7 +22,10 @@ _ROWS = 20_000
 _GAIN = 0.3
 """How much better (in correlation, or share of rows) another assignment must fit."""
 _INVERTED = -0.5
-_UNRELATED = 0.05
+_UNRELATED = 0.3
+"""Two models of one target agree more than this; a bound for the coefficient, not the coefficient."""
+_ERRORS = 2.6
+"""Standard errors of a coefficient (1 / sqrt(rows) where there is nothing) that its bound is away: 99 %."""
 _SHARES_OFF = 0.3
 """Sum of differences between mean probabilities and training shares from which an assignment is doubted."""
 
@@ -112,7 +115,7 @@ def _numbers_against(
                 f"{name!r} runs against the run {run_id}'s (rank correlation {value:.2f})",
                 "it may be the probability of the other class, or the wrong sign",
             )
-        elif abs(value) < _UNRELATED and np.ptp(mine) > 0:
+        elif np.ptp(mine) > 0 and _nothing_in_common(float(value), len(mine)):
             yield _unrelated(name, f"rank correlation {value:.2f}", run_id)
 
 
@@ -131,8 +134,14 @@ def _labels_against(given: pd.Series[str], known: pd.Series[str], run_id: str) -
             "classes that were mixed up are wrong nearly everywhere",
             "see in which order the model gives its classes",
         )
-    elif 0 < chance < 1 and (same - chance) / (1 - chance) < _UNRELATED and len(set(given)) > 1:
+    elif 0 < chance < 1 and len(set(given)) > 1 and _nothing_in_common((same - chance) / (1 - chance), len(given)):
         yield _unrelated(str(given.name), f"they agree for {same:.0%} of the rows, {chance:.0%} by chance", run_id)
+
+
+def _nothing_in_common(coefficient: float, rows: int) -> bool:
+    """Whether a coefficient (of ranks, or Cohen's kappa) may be 0 and is surely small."""
+    error = _ERRORS / rows**0.5
+    return abs(coefficient) < error and abs(coefficient) + error < _UNRELATED
 
 
 def _unrelated(name: str, measured: str, run_id: str) -> Finding:

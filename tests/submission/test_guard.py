@@ -12,7 +12,8 @@ import pytest
 from kagglerun.config.card import Card, CompetitionFacts, Unresolved
 from kagglerun.errors import AllowanceUsedUp, SubmissionInvalid, SubmissionRefused, UnresolvedCard
 from kagglerun.kaggle_api.limits import Allowance
-from kagglerun.submission.guard import check_allowance, check_file, check_open
+from kagglerun.submission.eligibility import check_allowance, check_open
+from kagglerun.submission.guard import check_file
 from kagglerun.workspace import CompetitionPaths
 
 MakeCard = Callable[..., Card]
@@ -129,11 +130,12 @@ def test_an_unresolved_card_stops_and_asks(paths: CompetitionPaths, make_card: M
 )
 def test_a_competition_that_takes_no_files_is_refused(facts: dict[str, Any], says: str) -> None:
     with pytest.raises(SubmissionRefused, match=says):
-        check_open(CompetitionFacts(slug="coins", **facts), "coins")
+        check_open(CompetitionFacts(slug="coins", user_has_entered=True, **facts), "coins")
 
 
 def test_late_submissions_are_sent_when_asked_for() -> None:
-    check_open(CompetitionFacts(slug="coins", deadline="2020-01-01T00:00:00Z"), "coins", late=True)
+    facts = CompetitionFacts(slug="coins", deadline="2020-01-01T00:00:00Z", user_has_entered=True)
+    check_open(facts, "coins", late=True)
 
 
 def test_a_used_up_allowance_is_refused_with_the_time_it_comes_back() -> None:

@@ -144,8 +144,8 @@ def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
 
 @pytest.mark.long
 def test_without_a_drift_alarms_are_as_rare_as_stated(workspace: Workspace) -> None:
-    alarms = sum(bool(_found(workspace, number, folds=number % 2 == 0)) for number in range(100, 400))
-    assert alarms <= 300 * LEVEL + 3 * np.sqrt(300 * LEVEL)
+    alarms = sum(bool(_found(workspace, number, folds=number % 2 == 0)) for number in range(100, 280))
+    assert alarms <= 180 * LEVEL + 3 * np.sqrt(180 * LEVEL)
 
 
 def test_repeated_ids_count_once(workspace: Workspace) -> None:
