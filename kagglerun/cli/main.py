@@ -30,6 +30,7 @@ from kagglerun.cli import (
     logs,
     metrics,
     notebook,
+    package,
     practice,
     profile,
     reproduce,
@@ -109,6 +110,7 @@ def _add_commands() -> None:
     app.command()(dashboard.dashboard)
     app.add_typer(track.track)
     app.add_typer(sync.sync)
+    app.command()(package.package)
     app.command()(submit.submit)
     app.command()(submissions.submissions)
     app.command()(scores.scores)

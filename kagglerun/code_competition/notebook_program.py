@@ -1,11 +1,16 @@
 """What the notebook of a code competition does; this text stands in it as it is, and needs nothing but Python."""
 
+import importlib
+import importlib.metadata
 import os
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 INPUTS = Path("/kaggle/input")
 BEGAN = time.monotonic()
@@ -44,16 +49,34 @@ def unpacked(folder: Path, scratch: Path) -> Path:
 
 
 def install(wheels: Path) -> None:
-    """Install kagglerun and what the image lacks, without a network."""
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--root-user-action=ignore"]
+    """Install kagglerun and what the image lacks, without a network, and check that nothing more is needed."""
     names = sorted(str(path) for path in wheels.glob("*.whl"))
-    command = [sys.executable, "-m", "pip", "install", *quiet, "--no-index", "--find-links", str(wheels), *names]
+    # Not with what they depend on: pip would then want the image's own packages to fit to each other, and they do not.
+    quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-color", "--root-user-action=ignore"]
+    command = [sys.executable, "-m", "pip", "install", *quiet, "--no-index", "--no-deps", *names]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         last = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()][-4:]
-        raise SystemExit(
-            "a package is missing in the data set's wheels, and this notebook has no internet:\n" + "\n".join(last)
-        )
+        raise SystemExit("pip could not install the data set's wheels:\n" + "\n".join(last))
+    importlib.invalidate_caches()
+    missing = sorted({wrong for name in names for wrong in unsatisfied(Path(name).name.partition("-")[0])})
+    if missing:
+        raise SystemExit(f"a package is missing, and this notebook has no internet: {', '.join(missing)}")
+
+
+def unsatisfied(package: str) -> Iterator[str]:
+    """What an installed package needs and does not find, in words."""
+    for text in importlib.metadata.requires(package) or ():
+        wanted = Requirement(text)
+        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = importlib.metadata.version(wanted.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{text} (for {package})"
+            continue
+        if not wanted.specifier.contains(found, prereleases=True):
+            yield f"{text} (for {package}; there is {found})"
 
 
 def predict(data_set: Path, data: Path, output: Path, hours: float, memory_gb: float) -> None:

@@ -109,26 +109,27 @@ def _run_uv(*arguments: str) -> None:
 
 def _linked_names(image: Image) -> list[str]:
     """What is linked: packages of the image that are installed here, and what they need here."""
-    found: set[str] = set()
-    waiting: list[str] = [*image.packages, *EXECUTORS]
+    found: set[tuple[str, str]] = set()
+    waiting: list[tuple[str, str]] = [(name, "") for name in (*image.packages, *EXECUTORS)]
     while waiting:
-        name = canonicalize_name(waiting.pop())
+        name, extra = waiting.pop()
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            if name not in found and name != "kagglerun":
-                waiting += _needs(importlib.metadata.distribution(name))
-                found.add(name)
-    return sorted(found)
+            if (name, extra) not in found and name != "kagglerun":
+                waiting += _needs(importlib.metadata.distribution(name), extra)
+                found.add((name, extra))
+    return sorted({name for name, _ in found})
 
 
-def _needs(distribution: importlib.metadata.Distribution) -> list[str]:
-    """Names of what a package needs on this machine, without extras."""
-    names = []
+def _needs(distribution: importlib.metadata.Distribution, extra: str) -> list[tuple[str, str]]:
+    """What a package needs on this machine with an extra, or without one (""): names, each with the extras it needs."""
+    needed = []
     for text in distribution.requires or ():
         with contextlib.suppress(InvalidRequirement):
             requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                names.append(requirement.name)
-    return names
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                name = canonicalize_name(requirement.name)
+                needed += [(name, asked) for asked in ("", *requirement.extras)]
+    return needed
 
 
 def _link(folder: Path, names: Sequence[str]) -> None:

@@ -98,7 +98,7 @@ def execute(folder: Path, working: Path) -> dict[str, Any]:
     try:
         client.execute()
     except CellExecutionError as error:
-        return {"error": f"{error.ename}: {error.evalue}\n{_cell_with_error(notebook)}"}
+        return {"error": _COLOURS.sub("", f"{error.ename}: {error.evalue}\n{_cell_with_error(notebook)}")}
     except DeadKernelError:
         return {
             "error": f"DeadKernelError: the notebook's process ended by itself (a crash, or no memory)\n"
