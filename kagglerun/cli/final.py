@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kagglerun.submission.finals.propose import Candidate, Proposal
 
 _SHOWN = 12
+_LIKELY = 0.9
 
 
 def final(
@@ -99,10 +100,10 @@ def _print_pair(found: Proposal) -> None:
         f"from the others' correlates by {found.pair.alike:.2f}",
         markup=False,
     )
-    if found.excess:
+    if found.beyond_noise > _LIKELY:
         out.print(
-            f"  public scores leave the line of CV by more than noise (by {found.excess:.5f} each), so they count for "
-            "more than their rows"
+            f"  public scores leave the line of CV by more than noise ({found.beyond_noise:.0%} sure, by about "
+            f"{found.excess:.5f} each), so they count for more than their rows"
         )
     for one in (found.candidates[found.pair.first], found.candidates[found.pair.second]):
         if one.ref is None:

@@ -3,8 +3,9 @@
 The score on the test set is the out-of-fold score plus a shift that all candidates share (unknown, so any) plus noise
 with the covariance of scores on the training rows. The public score is a second look at it, with the covariance of
 scores on the public rows. Both are normal, so the update is linear: as many rows as a score was taken on, so much it
-counts. Where public scores leave the line of CV by more than this noise, candidates differ on the test set in a way
-that CV does not see, and public scores count for more by as much.
+counts. Candidates may besides differ on the test set in a way that CV does not see (drift, tuning on the folds). How
+much that is, the public scores tell by how far they leave the line of CV: values from none to a multiple of the noise
+are weighed by how likely they make what was seen, none counting as much as all others beforehand.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ Numbers = NDArray[np.float64]
 _ANY_SHIFT = 1e4
 """Variance of the common shift, in those of a score: as good as any."""
 _DRAWS = 4000
-_LEAST_FOR_EXCESS = 4
-_ERROR = 0.05
+_EXCESSES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""How far candidates may differ besides, in typical standard deviations of noise."""
+_NONE_BEFOREHAND = 0.5
+_LEAST_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,15 @@ class Belief:
         expected: (k,) expected private score.
         deviation: (k,) standard deviation of the private score around it, apart from what all candidates share.
         private: (draws, k) joint draws of private scores.
-        excess: standard deviation of what tells candidates apart on the test set and not in CV; 0 where noise explains
-            all that was seen.
+        excess: standard deviation of what tells candidates apart on the test set and not in CV, as it is expected.
+        beyond_noise: chance that there is any.
     """
 
     expected: Numbers
     deviation: Numbers
     private: Numbers
     excess: float
+    beyond_noise: float
 
 
 def believe(cv: Numbers, public: Numbers, splits: Splits, greater_is_better: bool = True, seed: int = 0) -> Belief:
@@ -58,36 +62,63 @@ def believe(cv: Numbers, public: Numbers, splits: Splits, greater_is_better: boo
     own, seen = sign * np.asarray(cv, dtype=np.float64), sign * np.asarray(public, dtype=np.float64)
     on_public, on_train = splits.covariance(splits.public_rows), splits.covariance(splits.rows)
     known = np.flatnonzero(np.isfinite(seen))
-    excess = _excess(seen[known] - own[known], (on_public + on_train)[np.ix_(known, known)], seed)
-    prior = on_train + excess * np.eye(len(own))
-    mean, covariance = own, prior
-    if len(known):
-        prior = prior + _ANY_SHIFT * max(float(np.diag(prior + on_public).max()), 1e-12)
-        innovation = (prior + on_public)[np.ix_(known, known)]
-        gain = np.linalg.lstsq(innovation, prior[known], rcond=1e-14)[0].T
-        mean = own + gain @ (seen[known] - own[known])
-        covariance = prior - gain @ prior[known]
+    noise = (on_public + on_train)[np.ix_(known, known)]
+    weighed = _weigh(seen[known] - own[known], noise)
     private = sign * splits.private
-    noise = (private - private.mean(axis=0)) * np.sqrt(splits.measured[1] / splits.private_rows)
+    left = (private - private.mean(axis=0)) * np.sqrt(splits.measured[1] / splits.private_rows)
     draws = generator(seed, "belief", len(own))
-    level = draws.standard_normal((_DRAWS, len(own))) @ _root(covariance)
-    found = mean + level + noise[draws.integers(0, len(noise), _DRAWS)]
+    means, parts = np.zeros(len(own)), []
+    for excess, weight in weighed.items():
+        mean, covariance = _update(own, seen, known, on_train + excess**2 * np.eye(len(own)), on_public)
+        means += weight * mean
+        count = max(1, round(weight * _DRAWS))
+        level = draws.standard_normal((count, len(own))) @ _root(covariance)
+        parts.append(mean + level + left[draws.integers(0, len(left), count)])
+    found = np.concatenate(parts)
     apart = found - found.mean(axis=1, keepdims=True) if len(own) > 1 else found
-    return Belief(mean, apart.std(axis=0), found, float(np.sqrt(excess)))
+    expected_excess = sum(excess * weight for excess, weight in weighed.items())
+    return Belief(means, apart.std(axis=0), found, expected_excess, 1 - weighed.get(0.0, 0.0))
 
 
-def _excess(differences: Numbers, covariance: Numbers, seed: int) -> float:
-    """Variance by which public scores leave the line of CV, beyond noise; 0 where noise may explain it."""
-    k = len(differences)
-    if k < _LEAST_FOR_EXCESS:
-        return 0.0
-    centred = differences - differences.mean()
-    draws = generator(seed, "excess", k).standard_normal((_DRAWS, k)) @ _root(covariance)
-    draws -= draws.mean(axis=1, keepdims=True)
-    seen, by_noise = float(centred @ centred), (draws**2).sum(axis=1)
-    if float((by_noise >= seen).mean()) > _ERROR:
-        return 0.0
-    return (seen - float(by_noise.mean())) / (k - 1)
+def _update(
+    own: Numbers, seen: Numbers, known: NDArray[np.intp], prior: Numbers, on_public: Numbers
+) -> tuple[Numbers, Numbers]:
+    """Mean and covariance of the scores on the test set, from CV with the covariance `prior` and what was seen."""
+    if not len(known):
+        return own, prior
+    shifted = prior + _ANY_SHIFT * max(float(np.diag(prior + on_public).max()), 1e-12)
+    innovation = (shifted + on_public)[np.ix_(known, known)]
+    gain = np.linalg.lstsq(innovation, shifted[known], rcond=1e-14)[0].T
+    return own + gain @ (seen[known] - own[known]), shifted - gain @ shifted[known]
+
+
+def _weigh(differences: Numbers, noise: Numbers) -> dict[float, float]:
+    """How far candidates differ on the test set besides, to how likely that is; the weights add up to 1.
+
+    Args:
+        differences: (j,) public minus CV scores.
+        noise: (j, j) their covariance where there is no such difference.
+    """
+    j = len(differences)
+    if j < 2:
+        return {0.0: 1.0}
+    # Contrasts between candidates alone: the shift that all share says nothing here.
+    contrasts = np.linalg.svd(np.ones((1, j)))[2][1:]
+    values, vectors = np.linalg.eigh(contrasts @ noise @ contrasts.T)
+    values = np.maximum(values, 1e-9 * max(float(values.max()), 1e-300))
+    along = (vectors.T @ contrasts @ differences) ** 2
+    scale = float(np.sqrt(values.mean()))
+    before = [_NONE_BEFOREHAND, *[(1 - _NONE_BEFOREHAND) / (len(_EXCESSES) - 1)] * (len(_EXCESSES) - 1)]
+    likely = np.asarray(
+        [
+            -0.5 * float((np.log(values + (e * scale) ** 2) + along / (values + (e * scale) ** 2)).sum())
+            for e in _EXCESSES
+        ]
+    )
+    weights = np.exp(likely - likely.max()) * np.asarray(before)
+    weights = np.where(weights >= _LEAST_WEIGHT * weights.sum(), weights, 0.0)
+    weights /= weights.sum()
+    return {e * scale: float(w) for e, w in zip(_EXCESSES, weights, strict=True) if w > 0}
 
 
 def _root(covariance: Numbers) -> Numbers:

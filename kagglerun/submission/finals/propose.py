@@ -80,7 +80,8 @@ class Proposal:
         rivals: other ways of choosing.
         shake: what the choice of public and private rows alone does.
         sizes: rows of the public and the private part.
-        excess: how far candidates differ on the test set in a way that CV does not see; 0 where noise explains all.
+        excess: how far candidates are expected to differ on the test set in a way that CV does not see.
+        beyond_noise: chance that they do.
         draws: how many test sets were drawn.
         by: what scored them: "metric", or "losses" where the metric takes too long.
         left_out: why other submissions are no candidates, with their number.
@@ -94,6 +95,7 @@ class Proposal:
     shake: ShakeUp
     sizes: PublicRows
     excess: float
+    beyond_noise: float
     draws: int
     by: str
     left_out: tuple[str, ...]
@@ -203,6 +205,7 @@ def _proposal(
         shake=shake_up(splits, board.greater_is_better),
         sizes=sizes,
         excess=belief.excess,
+        beyond_noise=belief.beyond_noise,
         draws=len(splits.public),
         by=splits.by,
         left_out=board.left_out,
