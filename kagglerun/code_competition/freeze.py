@@ -59,17 +59,20 @@ class FrozenRun:
         inference: what inference.json says.
         rows: rows of the public test set, by which it was checked.
         size_bytes: of all files.
+        seconds: member to the time that all its folds and views took for those rows here. It stands in no file: the
+            same run gives the same files.
     """
 
     paths: DataSetPaths
     inference: Inference
     rows: int
     size_bytes: int
+    seconds: dict[str, float]
 
     @property
     def seconds_per_row(self) -> float:
         """Of all folds and views of all members together, as measured here."""
-        return sum(len(m.folds) * m.views * (m.seconds_per_row or 0.0) for m in self.inference.members)
+        return sum(self.seconds.values()) / max(1, self.rows)
 
 
 def freeze_run(workspace: Workspace, run: RunPaths, destination: Path, *, tell: Tell = _say_nothing) -> FrozenRun:
@@ -88,21 +91,21 @@ def freeze_run(workspace: Workspace, run: RunPaths, destination: Path, *, tell: 
     """
     paths = DataSetPaths(destination)
     _clear(paths)
-    blend = Blend.from_dict(read_json(run.ensemble)) if run.ensemble.is_file() else None
-    members = [run] if blend is None else [workspace.run(run.slug, name) for name in blend.members]
     _require_finished(run)
+    members = _members(workspace, run)
     members_said: list[FrozenMember] = []
     likenesses: list[Likeness] = []
     described: dict[str, Any] = {}
-    rows = 0
+    rows, seconds = 0, dict[str, float]()
     for number, member in enumerate(members):
         tell(f"{member.run_id}: weights and preprocessing ({number + 1} of {len(members)})")
         with _opened(workspace, member) as opened:
             if not described:
                 described = _described(opened.prepared, run)
-                _copy_competition(opened.competition, paths.competition)
+                _copy_competition(run if run.record.exists() else opened.competition, paths.competition)
             _freeze_member(paths, member, opened)
-            said, likeness = _checked(paths, member, opened, Inference(**described, members=(), same_bits=False))
+            told = Inference(**described, members=(), same_bits=False)
+            said, likeness, seconds[member.run_id] = _checked(paths, member, opened, told)
             rows = len(opened.prepared.data.test)
         members_said.append(said)
         likenesses.append(likeness)
@@ -117,7 +120,7 @@ def freeze_run(workspace: Workspace, run: RunPaths, destination: Path, *, tell: 
     )
     write_inference(paths, inference)
     size = sum(path.stat().st_size for path in destination.rglob("*") if path.is_file())
-    return FrozenRun(paths, inference, rows, size)
+    return FrozenRun(paths, inference, rows, size, seconds)
 
 
 def _clear(paths: DataSetPaths) -> None:
@@ -126,6 +129,27 @@ def _clear(paths: DataSetPaths) -> None:
         file.unlink(missing_ok=True)
     for folder in (paths.competition_folder, paths.members):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _members(workspace: Workspace, run: RunPaths) -> list[RunPaths]:
+    """The run itself, or the runs of an ensemble, the most useful first.
+
+    Raises:
+        PackageError: the members do not predict any more what the ensemble was made of.
+    """
+    if not run.ensemble.is_file():
+        return [run]
+    blend = Blend.from_dict(read_json(run.ensemble))
+    members = [workspace.run(run.slug, name) for name in blend.members]
+    for member in members:
+        _require_weights(member)
+    combined = blend.combine({member.run_id: read_predictions(member.test).values for member in members})
+    if combined.tobytes() != read_predictions(run.test).values.tobytes():
+        raise PackageError(
+            f"the members of {run.run_id} no longer predict what it was made of, so it cannot be packaged",
+            hint="make it again: kagglerun ensemble",
+        )
+    return members
 
 
 def _require_finished(run: RunPaths) -> None:
@@ -195,14 +219,14 @@ def _described(prepared: Prepared, run: RunPaths) -> dict[str, Any]:
         "slug": run.slug,
         "run": run.run_id,
         "names": oof.names,
-        "hooks": prepared.config.hooks,
+        "hooks": load_config(run.config).hooks,
         "prior": tuple(np.nanmean(oof.values, axis=0).tolist()),
         "text": text_columns(prepared.data),
         "kinds": kinds,
     }
 
 
-def _copy_competition(source: CompetitionPaths, destination: CompetitionPaths) -> None:
+def _copy_competition(source: CompetitionPaths | RunPaths, destination: CompetitionPaths) -> None:
     """Card and hooks."""
     write_bytes(destination.card, source.card.read_bytes())
     if source.hooks.is_file():
@@ -243,8 +267,11 @@ def _trained_on(run: RunPaths) -> Literal["cpu", "cuda"]:
 
 def _checked(
     paths: DataSetPaths, run: RunPaths, opened: _Opened, inference: Inference
-) -> tuple[FrozenMember, Likeness]:
+) -> tuple[FrozenMember, Likeness, float]:
     """Predict the public test rows from what was frozen, as the notebook will, and compare with the run's own.
+
+    Returns:
+        What inference.json says of the member, the least like of its folds, and the seconds that predicting took.
 
     Raises:
         PackageError: they differ more than the machine explains.
@@ -266,6 +293,5 @@ def _checked(
                 precision = prepared.config.training.precision
                 likenesses.append(compare(run, fold, values, prepared.environment, precision))
             member.pictures.close()
-    units = max(1, len(prepared.data.test)) * len(folds) * said.views
     worst = min(likenesses, key=lambda likeness: likeness.same_bits)
-    return said.model_copy(update={"seconds_per_row": seconds / units}), worst
+    return said, worst, seconds

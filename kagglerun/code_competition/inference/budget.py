@@ -53,23 +53,14 @@ class Budget:
         """A member's prediction of all rows took so long; of several the slowest counts."""
         self._unit_seconds[member] = max(seconds, self._unit_seconds.get(member, 0))
 
-    def forecast(self, member: str, elsewhere: dict[str, float]) -> float | None:
-        """Seconds that a member's next prediction will take.
+    def forecast(self, member: str) -> float | None:
+        """Seconds that a member's next prediction of all rows will take; None when nothing is known.
 
-        Args:
-            member: whose.
-            elsewhere: what each member's predictions of so many rows took where the run was packaged: members that
-                were not seen here yet are slower than seen ones in that proportion.
-
-        Returns:
-            None when nothing is known.
+        A member that was not seen yet is taken for the slowest of those that were; when it is slower still, its
+        prediction is given up as soon as that shows.
         """
-        if member in self._unit_seconds:
-            return self._unit_seconds[member] * _UNIT_TAKES_LONGER_BY
-        ratios = [took / elsewhere[name] for name, took in self._unit_seconds.items() if elsewhere.get(name)]
-        if ratios and elsewhere.get(member):
-            return elsewhere[member] * max(ratios) * _UNIT_TAKES_LONGER_BY
-        return max(self._unit_seconds.values()) * _UNIT_TAKES_LONGER_BY if self._unit_seconds else None
+        seen = self._unit_seconds.get(member) or max(self._unit_seconds.values(), default=None)
+        return None if seen is None else seen * _UNIT_TAKES_LONGER_BY
 
     def should_rewrite(self, since: float) -> bool:
         """Whether a file that was written `since` seconds ago may be written again: at most a twentieth of the time."""

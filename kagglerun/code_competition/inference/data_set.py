@@ -79,8 +79,6 @@ class FrozenMember(Section):
     """In how many ways each row is looked at."""
     trained_on: Literal["cpu", "cuda"] = "cpu"
     """The kind of device that its weights were trained on."""
-    seconds_per_row: float | None = None
-    """Of one fold in one view, measured where the run was packaged."""
 
 
 class Inference(Section):

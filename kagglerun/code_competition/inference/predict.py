@@ -124,7 +124,7 @@ class _Run:
     def _predict_all(self, units: list[Unit], gathered: Gathered, file: SubmissionFile) -> None:
         for done, unit in enumerate(units):
             first = not gathered.used
-            needed = None if first else self.budget.forecast(unit.member, self._elsewhere)
+            needed = None if first else self.budget.forecast(unit.member)
             if needed is not None and needed > self.budget.left:
                 self._left_out.append(f"{unit} left out: it takes about {needed:.0f} s, {self._time_left}")
                 continue
@@ -183,10 +183,6 @@ class _Run:
             yield part
             now = time.monotonic()
             slowest, began = max(slowest, now - began), now
-
-    @property
-    def _elsewhere(self) -> dict[str, float]:
-        return {said.run: said.seconds_per_row or 0.0 for said in self.inference.members}
 
     @property
     def _time_left(self) -> str:
