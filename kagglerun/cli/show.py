@@ -107,6 +107,8 @@ def _print_scores(metrics: dict[str, Any]) -> None:
     folds = "  ".join(f"{score:.5f}" for score in metrics["fold_scores"])
     out.print(f"\n[bold]{escape(metrics['metric'])}[/] ({direction} is better)")
     out.print(f"  all OOF  [bold]{metrics['score']:.5f}[/]\n  folds    {folds}")
+    if metrics.get("postprocess"):
+        out.print(f"  raw      {metrics['raw_score']:.5f}, before {escape(metrics['postprocess'])}")
     if metrics.get("fold_score_std") is not None:
         out.print(f"  mean     {metrics['fold_score_mean']:.5f} ± {metrics['fold_score_std']:.5f}")
     out.print(f"  took     {metrics['seconds']:.0f} s")

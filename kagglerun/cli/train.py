@@ -72,7 +72,8 @@ def train(
         err.print(f"stopped; go on with: {_again(config, given, run_id, count)}", markup=False)
         raise KeyboardInterrupt from None
     folds = " ".join(f"{score:.5f}" for score in result.fold_scores)
-    out.print(f"OOF score {result.score:.5f}   folds {folds}   {result.seconds:.1f} s")
+    raw = f" (raw {result.raw_score:.5f})" if result.raw_score is not None else ""
+    out.print(f"OOF score {result.score:.5f}{raw}   folds {folds}   {result.seconds:.1f} s")
     out.print(f"next: kagglerun show {run_id}    or    kagglerun submit {run_id}", markup=False)
 
 

@@ -76,6 +76,8 @@ class RunResult:
         greater_is_better: direction of the metric.
         seconds: time over all folds.
         curve: validation score after each epoch of the first fold, where the model has epochs.
+        raw_score: the metric before post-processing; None where there is none. The others are then nested scores.
+        raw_fold_scores: the same of each fold; empty where there is none.
     """
 
     run_id: str
@@ -84,6 +86,8 @@ class RunResult:
     greater_is_better: bool
     seconds: float
     curve: tuple[float, ...] = ()
+    raw_score: float | None = None
+    raw_fold_scores: tuple[float, ...] = ()
 
 
 def new_run_id(config: Config) -> str:
@@ -204,6 +208,8 @@ def read_result(paths: RunPaths) -> RunResult:
         greater_is_better=saved["greater_is_better"],
         seconds=saved["seconds"],
         curve=_curve(paths, saved["folds"][0]),
+        raw_score=saved.get("raw_score"),
+        raw_fold_scores=tuple(saved.get("raw_fold_scores", ())),
     )
 
 

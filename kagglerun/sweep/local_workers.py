@@ -256,7 +256,7 @@ class _Worker:
 def _end_of_trial(said: dict[str, Any]) -> Event:
     number = said["number"]
     if "value" in said:
-        lists = {name: tuple(said[name]) for name in ("fold_scores", "curve")}
+        lists = {name: tuple(said[name]) for name in ("fold_scores", "curve", "raw_fold_scores")}
         return TrialDone(number, TrialScore(said["value"], seconds=said["seconds"], stopped=said["stopped"], **lists))
     if "kind" in said:
         return TrialFailed(number, said["kind"], said["message"])

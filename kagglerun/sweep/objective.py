@@ -44,6 +44,8 @@ class TrialScore:
         seconds: time over these folds.
         curve: validation score after each epoch of the first fold, where the model has epochs.
         stopped: why and where it was stopped early, in a line; None when it has all its folds.
+        raw_fold_scores: the metric of each fold before post-processing; empty where there is none. Trials that are
+            stopped early have no other.
     """
 
     value: float | None
@@ -51,6 +53,7 @@ class TrialScore:
     seconds: float
     curve: tuple[float, ...] = ()
     stopped: str | None = None
+    raw_fold_scores: tuple[float, ...] = ()
 
 
 class TrialStopped(Exception):
@@ -131,7 +134,8 @@ class Experiment:
             end = pruned.end
             curve = tuple(math.nan if score is None else score for score in end.curve)
             return TrialScore(None, end.fold_scores, end.seconds, curve, end.reason)
-        return TrialScore(result.score, result.fold_scores, result.seconds, result.curve)
+        raw = result.raw_fold_scores
+        return TrialScore(result.score, result.fold_scores, result.seconds, result.curve, raw_fold_scores=raw)
 
 
 EXPERIMENT = f"{Experiment.__module__}:{Experiment.__qualname__}"

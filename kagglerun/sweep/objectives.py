@@ -55,7 +55,7 @@ def progress_values(trial: Trial) -> dict[int, float]:
     The value after k folds is the mean of their scores; that of step 0 the last point of the learning curve,
     where no fold was done.
     """
-    folds = [score for score in trial.fold_scores if score is not None]
+    folds = [score for score in trial.scores_on_the_way if score is not None]
     if folds:
         return {count: math.fsum(folds[:count]) / count for count in range(1, len(folds) + 1)}
     curve = [score for score in trial.curve if score is not None]
@@ -83,7 +83,7 @@ def estimated_score(trial: Trial, reference: Trial | None) -> float | None:
     step, value = max(known.items())
     if reference is None or reference.value is None:
         return value
-    of_reference = [score for score in reference.fold_scores[: max(1, step)] if score is not None]
+    of_reference = [score for score in reference.scores_on_the_way[: max(1, step)] if score is not None]
     return value + reference.value - math.fsum(of_reference) / len(of_reference) if of_reference else value
 
 

@@ -67,6 +67,7 @@ class Trial:
         curve: validation score after each epoch of the first fold, where the model has epochs.
         stopped: why and where it was stopped, in a line, when pruned.
         failure: why it failed.
+        raw_fold_scores: the metric of each fold before post-processing; empty where there is none.
         started_at: when it was proposed, in seconds since 1970; set when it is recorded.
         ended_at: when its end was recorded, likewise.
     """
@@ -80,6 +81,7 @@ class Trial:
     curve: tuple[float | None, ...] = ()
     stopped: str | None = None
     failure: Failure | None = None
+    raw_fold_scores: tuple[float | None, ...] = ()
     # Two trials that differ in time only are equal: nothing may follow from time.
     started_at: float | None = field(default=None, compare=False)
     ended_at: float | None = field(default=None, compare=False)
@@ -88,6 +90,11 @@ class Trial:
     def is_finished(self) -> bool:
         """Whether it has ended, well or not."""
         return self.state is not TrialState.RUNNING
+
+    @property
+    def scores_on_the_way(self) -> tuple[float | None, ...]:
+        """The metric of each fold as it was when the fold was done: what unfinished trials compare with."""
+        return self.raw_fold_scores or self.fold_scores
 
 
 def failed(trial: Trial, failure: Failure) -> Trial:
@@ -107,6 +114,7 @@ def scored(trial: Trial, score: TrialScore) -> Trial:
         seconds=score.seconds,
         curve=_finite(score.curve),
         stopped=score.stopped,
+        raw_fold_scores=_finite(score.raw_fold_scores),
     )
 
 
@@ -255,6 +263,7 @@ def _parse(path: Path, line: int, values: dict[str, Any]) -> Trial:
         failure = Failure(**values.pop("failure")) if values["failure"] else values.pop("failure")
         state = TrialState(values.pop("state"))
         values |= {name: tuple(values[name]) for name in ("fold_scores", "curve")}
+        values["raw_fold_scores"] = tuple(values.get("raw_fold_scores", ()))  # older files have none
         trial = Trial(**values, state=state, failure=failure)
         _check(trial)
         return trial
@@ -273,7 +282,7 @@ def _check(trial: Trial) -> None:
     for name in ("value", "seconds", "started_at", "ended_at"):
         if not _is_number_or_none(getattr(trial, name)):
             raise ValueError(f"{name} is {getattr(trial, name)!r}")
-    for name in ("fold_scores", "curve"):
+    for name in ("fold_scores", "curve", "raw_fold_scores"):
         if not all(map(_is_number_or_none, getattr(trial, name))):
             raise ValueError(f"{name} is {list(getattr(trial, name))!r}")
     if (trial.value is None) is (trial.state is TrialState.COMPLETE):

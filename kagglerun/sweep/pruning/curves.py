@@ -55,7 +55,7 @@ def curve_cutoffs(known: Sequence[Trial], rival: Trial, greater_is_better: bool)
 
 def _first(trial: Trial) -> float | None:
     """The score of a trial's first fold."""
-    return trial.fold_scores[0] if trial.fold_scores else None
+    return trial.scores_on_the_way[0] if trial.scores_on_the_way else None
 
 
 def _rise(trial: Trial, epoch: int, sign: float) -> float | None:

@@ -29,7 +29,7 @@ class Rung:
     def score(self, trial: Trial) -> float | None:
         """What a trial had reached there; None where it did not get so far, or has no finite score."""
         if self.epoch is None:
-            scores = trial.fold_scores[: self.fold + 1]
+            scores = trial.scores_on_the_way[: self.fold + 1]
             return _mean(scores) if len(scores) == self.fold + 1 else None
         return trial.curve[self.epoch] if self.epoch < len(trial.curve) else None
 
