@@ -32,6 +32,9 @@ def reproduce(
     """
     workspace = Workspace.find()
     paths = workspace.find_run(run)
+    if paths.ensemble.is_file():
+        _make_ensemble_again(workspace, paths)
+        return
     chosen = _fold_numbers(folds)
     if detach:
         _launch(workspace, paths, chosen, keep, as_json)
@@ -46,6 +49,20 @@ def reproduce(
         raise KeyboardInterrupt from None
     _print_json(found) if as_json else _print(found)
     if not found.equal:
+        raise typer.Exit(1)
+
+
+def _make_ensemble_again(workspace: Workspace, paths: RunPaths) -> None:
+    """An ensemble is made again from its members' predictions, whole: it takes seconds to minutes."""
+    from kagglerun.ensemble.again import make_again
+    from kagglerun.experiment.rerun.report import EQUAL, NOT_EQUAL
+
+    with err.status("reading the members") as status:
+        differences = make_again(workspace, paths, tell=lambda line: status.update(line))
+    for difference in differences:
+        out.print(difference, markup=False)
+    out.print(NOT_EQUAL if differences else EQUAL, style="bold red" if differences else "bold green")
+    if differences:
         raise typer.Exit(1)
 
 

@@ -106,8 +106,17 @@ def make_ensemble(
     Raises:
         ConfigError: runs cannot be joined, each said by name; or the method does not fit.
         DataError: predictions are damaged; data, folds or metric are not what the runs began with.
+        DiskFull: there was no room for the run.
     """
-    options = options or Options()
+    report, written = compute(workspace, slug, named, options or Options(), tell)
+    write_run(workspace, written)
+    return report
+
+
+def compute(
+    workspace: Workspace, slug: str, named: Sequence[str], options: Options, tell: Tell
+) -> tuple[Report, Written]:
+    """All of an ensemble, with nothing written; arguments and errors as for `make_ensemble`."""
     started = time.monotonic()
     choice = choose(workspace, slug, named)
     prepared = _prepared(workspace, choice)
@@ -140,8 +149,7 @@ def make_ensemble(
         near=_near(loaded),
         seconds=seconds,
     )
-    write_run(workspace, _written(workspace, report, prepared, loaded, options))
-    return report
+    return report, _written(workspace, report, prepared, loaded, options)
 
 
 def _near(loaded: Loaded) -> tuple[tuple[str, str, float], ...]:

@@ -226,9 +226,9 @@ def report(data: Path, names: Sequence[str] = (), splits: int | None = None) -> 
     lines = [
         "### Ensembles of a dozen runs on real data, judged by rows that nobody saw",
         "",
-        "Runs and ensemble are made of one part of the labelled rows; `truth` is the score on the other part, with its own",
-        "standard error. `nested` is the figure that `kagglerun ensemble` prints, with its 95 % interval; `best run` is the",
-        "run with the best OOF score.",
+        "Runs and ensemble are made of one part of the labelled rows; `truth` is the score on the other part, with its",
+        "own standard error. `nested` is the figure that `kagglerun ensemble` prints, with its 95 % interval; `best",
+        "run` is the run with the best OOF score.",
         "",
         "| data | split | metric | method | members | nested (95 %) | truth | best run: OOF | truth |",
         "|---|---|---|---|---|---|---|---|---|",
