@@ -143,6 +143,8 @@ def _print_end(report: Report) -> None:
         f"{_number(abs(lead))}{over} {better} than the best run ({report.best.run_id}), chosen as honestly",
         markup=False,
     )
+    for note in report.notes:
+        out.print(f"note: {note}", markup=False)
     out.print(f"run {report.run.run_id}; pictures in {report.run.plots}", markup=False)
     out.print(f"next: kagglerun submit {report.run.run_id}    or    kagglerun show {report.run.run_id}", markup=False)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from kagglerun.config.ensemble import EnsembleModelConfig
 from kagglerun.config.load import load_config
-from kagglerun.config.schema import Config
+from kagglerun.config.schema import Config, TabularBoostingConfig
 from kagglerun.ensemble.blend import Blend, Values
 from kagglerun.ensemble.gains import Gain, Sureness, by_fold, gains, sureness
 from kagglerun.ensemble.members import Choice, Loaded, choose, correlations, load, nearly_same, read_test
@@ -70,6 +70,7 @@ class Report:
         choice: what it was chosen from.
         near: pairs of runs that predict nearly the same.
         seconds: how long it took.
+        notes: what the reader should know.
     """
 
     run: RunPaths
@@ -85,6 +86,7 @@ class Report:
     choice: Choice
     near: tuple[tuple[str, str, float], ...]
     seconds: float
+    notes: tuple[str, ...]
 
 
 def make_ensemble(
@@ -118,6 +120,7 @@ def compute(
 ) -> tuple[Report, Written]:
     """All of an ensemble, with nothing written; arguments and errors as for `make_ensemble`."""
     started = time.monotonic()
+    run = workspace.run(slug, new_run_id(Config(name=options.name)))
     choice = choose(workspace, slug, named)
     prepared = _prepared(workspace, choice)
     loaded = load(workspace, choice, prepared, options.top, options.seed)
@@ -135,7 +138,7 @@ def compute(
     best, alone = best_single(pool)
     seconds = time.monotonic() - started
     report = Report(
-        run=workspace.run(slug, new_run_id(Config(name=options.name))),
+        run=run,
         metric=prepared.metric.name,
         greater_is_better=prepared.metric.greater_is_better,
         score=pool.judge.score(pool.everything, nested.finished),
@@ -148,6 +151,7 @@ def compute(
         choice=choice,
         near=_near(loaded),
         seconds=seconds,
+        notes=(*loaded.notes, *_note_on_steps(workspace, slug, members)),
     )
     return report, _written(workspace, report, prepared, loaded, options)
 
@@ -155,6 +159,24 @@ def compute(
 def _near(loaded: Loaded) -> tuple[tuple[str, str, float], ...]:
     runs = loaded.pool.candidates(loaded.pool.everything)[:_MOST_CORRELATED]
     return tuple(nearly_same(runs, correlations(loaded.pool, runs)))
+
+
+def _note_on_steps(workspace: Workspace, slug: str, members: Sequence[str]) -> list[str]:
+    """What no nesting here can take away: a step that was chosen by the rows that the run is judged on."""
+    choose_steps = sum(_chooses_its_step(load_config(workspace.run(slug, run).config)) for run in members)
+    if not choose_steps:
+        return []
+    return [
+        f"{choose_steps} of {len(members)} members took their best epoch or tree by the rows that they are judged on: "
+        "their scores, and this one, are a little too good where folds are small "
+        "(training.keep=last and model.early_stopping_rounds=0 avoid it)"
+    ]
+
+
+def _chooses_its_step(config: Config) -> bool:
+    if isinstance(config.model, TabularBoostingConfig):
+        return config.model.early_stopping_rounds > 0
+    return config.training.keep == "best"
 
 
 def _prepared(workspace: Workspace, choice: Choice) -> Prepared:
@@ -272,7 +294,7 @@ def _metrics(report: Report, loaded: Loaded) -> dict[str, Any]:
         "greater_is_better": report.greater_is_better,
         "rows": len(loaded.oof.values),
         "model": "ensemble",
-        "notes": list(loaded.notes),
+        "notes": list(report.notes),
     }
 
 

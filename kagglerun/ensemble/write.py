@@ -79,10 +79,11 @@ def write_run(workspace: Workspace, written: Written) -> None:
             tracker = _open(workspace, written)
             _conclude(written, tracker)
         except BaseException as error:
-            reason = str(error) or type(error).__name__
+            state = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            reason = None if state == "KILLED" else str(error) or type(error).__name__
             if tracker is not None:
-                tracker.end("FAILED", reason)
-            write_status(run, "FAILED", reason)
+                tracker.end(state, reason)
+            write_status(run, state, reason)
             raise
         tracker.end("FINISHED")
         write_status(run, "FINISHED")

@@ -114,11 +114,13 @@ SOURCES = (
 )
 
 
-def configs(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Twelve diverse configs, by name; all have one split."""
-    trees = {"kind": "tabular_boosting", "n_estimators": source.trees}
+def configs(source: Source, stops_early: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Twelve diverse configs, by name; all have one split. They take their last epoch, or the best on their rows."""
+    patience = 100 if stops_early else 0
+    trees = {"kind": "tabular_boosting", "n_estimators": source.trees, "early_stopping_rounds": patience}
     network = {"kind": "tabular_neural"}
-    shared = {"cv": {"n_splits": 5, "seed": 1}, "training": {"epochs": source.epochs, "cpu_threads": 1}}
+    training = {"epochs": source.epochs, "cpu_threads": 1, "keep": "best" if stops_early else "last"}
+    shared = {"cv": {"n_splits": 5, "seed": 1}, "training": training}
     yield "stumps", {**shared, "model": {**trees, "num_leaves": 3, "learning_rate": 0.1}}
     yield "small-trees", {**shared, "model": {**trees, "num_leaves": 8, "learning_rate": 0.05}}
     yield "trees", {**shared, "model": {**trees, "num_leaves": 20, "learning_rate": 0.05}}
@@ -170,11 +172,11 @@ class Judged:
         return self.optimism > CONFIDENCE_WIDTH * self.report.sureness.error
 
 
-def judge(source: Source, data: Path, split: int, folder: Path) -> Judged:
+def judge(source: Source, data: Path, split: int, folder: Path, stops_early: bool = False) -> Judged:
     """Split a bundle, train the runs on one part, join them, and score them on the other part."""
     workspace = Workspace(folder / f"{source.bundle}-{split}")
     card, truth = _host(workspace, source, data, split)
-    for number, (name, config) in enumerate(configs(source)):
+    for number, (name, config) in enumerate(configs(source, stops_early)):
         resolved = resolve_config(workspace, parse_config({"competition": source.bundle, "name": name, **config}, name))
         run_experiment(workspace, resolved, f"{name}-{number:02}")
         print(f"{source.bundle} {split}: {name}", file=sys.stderr, flush=True)
@@ -221,7 +223,7 @@ def _host(workspace: Workspace, source: Source, data: Path, split: int) -> tuple
     return card, truth
 
 
-def report(data: Path, names: Sequence[str] = (), splits: int | None = None) -> str:
+def report(data: Path, names: Sequence[str] = (), splits: int | None = None, stops_early: bool = False) -> str:
     """Markdown: each split, and how often the figure was too good."""
     lines = [
         "### Ensembles of a dozen runs on real data, judged by rows that nobody saw",
@@ -240,7 +242,7 @@ def report(data: Path, names: Sequence[str] = (), splits: int | None = None) -> 
         found = []
         for split in range(splits or source.splits):
             with tempfile.TemporaryDirectory(prefix="kagglerun-bench-") as folder:
-                found.append(judge(source, data, split, Path(folder)))
+                found.append(judge(source, data, split, Path(folder), stops_early))
             lines.append(_row(source, split, found[-1]))
             print(lines[-1], file=sys.stderr, flush=True)
         counted.append(_count(source, found))
@@ -273,8 +275,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", action="append", default=[], choices=[source.bundle for source in SOURCES])
     parser.add_argument("--splits", type=int)
+    parser.add_argument("--stop-early", action="store_true", help="runs pick their epoch by their validation rows")
     chosen = parser.parse_args()
-    print(report(chosen.data, chosen.only, chosen.splits))
+    print(report(chosen.data, chosen.only, chosen.splits, chosen.stop_early))
 
 
 if __name__ == "__main__":
