@@ -141,7 +141,7 @@ def _labels_against(given: pd.Series[str], known: pd.Series[str], run_id: str) -
 def _nothing_in_common(coefficient: float, rows: int) -> bool:
     """Whether a coefficient (of ranks, or Cohen's kappa) may be 0 and is surely small."""
     error = _ERRORS / rows**0.5
-    return abs(coefficient) < error and abs(coefficient) + error < _UNRELATED
+    return bool(abs(coefficient) < error and abs(coefficient) + error < _UNRELATED)
 
 
 def _unrelated(name: str, measured: str, run_id: str) -> Finding:
