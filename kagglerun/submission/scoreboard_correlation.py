@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from kagglerun.metrics.arrays import average_ranks
 from kagglerun.randomness import generator
 
 Numbers = NDArray[np.float64]
@@ -81,9 +82,7 @@ def kendall(x: Numbers, y: Numbers) -> float:
 
 def spearman(x: Numbers, y: Numbers) -> float:
     """Spearman's rho, ties with their mean rank; 0 where one side does not vary."""
-    from scipy.stats import rankdata
-
-    one, other = (rankdata(side) - (len(x) + 1) / 2 for side in (x, y))
+    one, other = (average_ranks(side) - (len(x) + 1) / 2 for side in (x, y))
     both = math.sqrt(float(one @ one) * float(other @ other))
     return float(one @ other) / both if both else 0.0
 

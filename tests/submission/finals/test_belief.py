@@ -24,6 +24,7 @@ def test_scores_count_by_the_rows_behind_them() -> None:
     assert found.expected.mean() == pytest.approx(made.public.mean(), abs=0.08), "the shift is that of the public part"
 
 
+@pytest.mark.long
 def test_private_scores_are_where_they_are_expected() -> None:
     inside, errors, cv_errors = [], [], []
     for seed in range(100):

@@ -37,6 +37,7 @@ def test_the_shake_up_grows_as_the_public_part_shrinks() -> None:
     assert small.move > large.move
 
 
+@pytest.mark.long
 def test_the_proposed_pair_beats_the_two_best_of_the_leaderboard_in_private() -> None:
     ours, by_public, by_cv = [], [], []
     for seed in range(120):
