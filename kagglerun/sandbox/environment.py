@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -62,10 +63,10 @@ def image_environment(folder: Path, image: Image, names: Iterable[str]) -> Path:
     place = folder / f"image-{sha256_of_json([_FORMAT, image.python, wanted, dict(image.packages)])[:16]}"
     with _made_once(place) as making:
         if making is not None:
-            _run_uv("venv", "--quiet", "--relocatable", "--python", image.python, str(making))
+            _run_uv("venv", "--quiet", "--relocatable", "--python", _find_python(image.python), str(making))
             constraints = making / "image.txt"
             write_text(constraints, image.constraints(), durable=False)
-            into = ["--python", str(making), "--constraints", str(constraints), "--link-mode", "copy"]
+            into = ["--python", str(making), "--constraints", str(constraints)]
             _run_uv("pip", "install", "--quiet", *into, *wanted)
     return place / "bin" / "python"
 
@@ -88,13 +89,20 @@ def _made_once(place: Path) -> Iterator[Path | None]:
         shutil.rmtree(making, ignore_errors=True)
 
 
+def _find_python(version: str) -> str:
+    """A Python of this version: one that pyenv keeps, of which uv does not know, or what uv finds or downloads."""
+    kept = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(kept.glob(f"{version}.*/bin/python{version}"))
+    return str(found[-1]) if found else version
+
+
 def _run_uv(*arguments: str) -> None:
     """Run uv.
 
     Raises:
         SandboxError: it failed.
     """
-    command = [uv.find_uv_bin(), *arguments, "--no-python-downloads"]
+    command = [uv.find_uv_bin(), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -122,7 +130,7 @@ def _linked_names(image: Image) -> list[str]:
 
 def _needs(distribution: importlib.metadata.Distribution, extra: str) -> list[tuple[str, str]]:
     """What a package needs on this machine with an extra, or without one (""): names, each with the extras it needs."""
-    needed = []
+    needed: list[tuple[str, str]] = []
     for text in distribution.requires or ():
         with contextlib.suppress(InvalidRequirement):
             requirement = Requirement(text)

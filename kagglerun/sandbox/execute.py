@@ -52,6 +52,8 @@ class Client(NotebookClient):
     """Executes the cells, and records their output when it comes."""
 
     recorder: Recorder
+    begun: int = 0
+    """Position of the cell that began last."""
 
     def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
         """Record an output, then keep it in the notebook."""
@@ -64,8 +66,18 @@ class Client(NotebookClient):
             self.recorder.text(f"{plain}\n")
         return super().output(outs, msg, display_id, cell_index)
 
+    def note_begun(self, cell_index: int, **_: Any) -> None:
+        """Remember which cell runs."""
+        self.begun = cell_index
 
-def execute(folder: Path, working: Path) -> dict[str, Any]:
+    def where(self) -> str:
+        """The cell that ran last, in words."""
+        source = self.nb.cells[self.begun].source.strip()
+        more = " ..." if len(source) > _MOST_SHOWN_OF_A_CELL else ""
+        return f"in cell {self.begun + 1}: {source[:_MOST_SHOWN_OF_A_CELL]}{more}"
+
+
+def execute(folder: Path, working: Path) -> str | None:
     """Execute the notebook.
 
     Args:
@@ -73,7 +85,7 @@ def execute(folder: Path, working: Path) -> dict[str, Any]:
         working: the kernel's current folder.
 
     Returns:
-        {"error": None} or {"error": name, message and cell}.
+        None, or the error: its name and message, and the cell.
     """
     notebook = nbformat.read(folder / NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
 
@@ -82,59 +94,31 @@ def execute(folder: Path, working: Path) -> dict[str, Any]:
         nbformat.write(notebook, temporary)  # type: ignore[no-untyped-call]
         temporary.replace(folder / EXECUTED)
 
-    client = Client(
-        notebook,
-        timeout=None,
-        startup_timeout=300,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(working)}},
-        shutdown_kernel="immediate",
-        on_cell_executed=keep,
-        on_cell_error=keep,
-    )
+    options: dict[str, Any] = {"kernel_name": "python3", "resources": {"metadata": {"path": str(working)}}}
+    limits: dict[str, Any] = {"timeout": None, "startup_timeout": 300, "shutdown_kernel": "immediate"}
+    client = Client(notebook, on_cell_executed=keep, on_cell_error=keep, **options, **limits)
+    client.on_cell_start = client.note_begun
     client.config.KernelManager.transport = "ipc"  # the port of another process could be met on a shared network
     client.recorder = Recorder(folder / EVENTS)
     keep()
     try:
         client.execute()
     except CellExecutionError as error:
-        return {"error": _COLOURS.sub("", f"{error.ename}: {error.evalue}\n{_cell_with_error(notebook)}")}
+        return _COLOURS.sub("", f"{error.ename}: {error.evalue}\n{client.where()}")
     except DeadKernelError:
-        return {
-            "error": f"DeadKernelError: the notebook's process ended by itself (a crash, or no memory)\n"
-            f"{_cell_that_ran(notebook)}"
-        }
+        return f"DeadKernelError: the notebook's process ended by itself (a crash, or no memory)\n{client.where()}"
     finally:
         keep()
-    return {"error": None}
-
-
-def _cell_with_error(notebook: Any) -> str:
-    for number, cell in enumerate(notebook.cells, start=1):
-        if any(output.get("output_type") == "error" for output in cell.get("outputs", ())):
-            return _shown(number, cell)
-    return _cell_that_ran(notebook)
-
-
-def _cell_that_ran(notebook: Any) -> str:
-    """The last cell that began."""
-    begun = [(number, cell) for number, cell in enumerate(notebook.cells, start=1) if cell.get("execution_count")]
-    return _shown(*begun[-1]) if begun else "before the first cell"
-
-
-def _shown(number: int, cell: Any) -> str:
-    source = cell.source.strip()
-    more = " ..." if len(source) > _MOST_SHOWN_OF_A_CELL else ""
-    return f"in cell {number}: {source[:_MOST_SHOWN_OF_A_CELL]}{more}"
+    return None
 
 
 def main(folder: Path, working: Path) -> None:
     """Execute, and write result.json at the very end."""
     # When the machine itself runs out of memory, the notebook is what goes.
     Path("/proc/self/oom_score_adj").write_text("1000", "utf-8")
-    result = execute(folder, working)
+    error = execute(folder, working)
     temporary = folder / f".{RESULT}"
-    temporary.write_text(json.dumps(result), "utf-8")
+    temporary.write_text(json.dumps({"error": error}), "utf-8")
     temporary.replace(folder / RESULT)
 
 
