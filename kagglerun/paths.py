@@ -196,6 +196,22 @@ class JobPaths:
 
 
 @dataclass(frozen=True)
+class KernelPaths:
+    """What is kept of a notebook that was pushed to Kaggle."""
+
+    folder: Path
+
+    pushed = Entry("pushed.json")
+    """Which version was pushed, written before and after."""
+    remote = Entry("remote.json")
+    """Of a notebook that trains there: what it trains, and how far it has come."""
+    notebook = Entry("notebook")
+    """Of a notebook that trains there: what is pushed."""
+    output = Entry("output")
+    """What it wrote, as far as it was fetched."""
+
+
+@dataclass(frozen=True)
 class StudyPaths:
     """The files of one study."""
 

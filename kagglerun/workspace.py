@@ -21,9 +21,9 @@ from pathlib import Path
 from kagglerun.competition_ref import CompetitionRef
 from kagglerun.errors import ConfigError, WorkspaceError
 from kagglerun.files import write_text
-from kagglerun.paths import CompetitionPaths, Entry, FoldPaths, JobPaths, RunPaths, StudyPaths
+from kagglerun.paths import CompetitionPaths, Entry, FoldPaths, JobPaths, KernelPaths, RunPaths, StudyPaths
 
-__all__ = ["CompetitionPaths", "FoldPaths", "JobPaths", "RunPaths", "StudyPaths", "Workspace"]
+__all__ = ["CompetitionPaths", "FoldPaths", "JobPaths", "KernelPaths", "RunPaths", "StudyPaths", "Workspace"]
 
 
 _RUN_ID = re.compile(r"[^/\x00-\x1f\x7f.-][^/\x00-\x1f\x7f]{0,127}")
@@ -164,6 +164,10 @@ class Workspace:
         """Every job that has a spec, by id."""
         for spec in sorted(self.jobs.glob("*/spec.json")):
             yield JobPaths(spec.parent)
+
+    def kernel(self, slug: str) -> KernelPaths:
+        """What is kept of a notebook that was pushed."""
+        return KernelPaths(self.kernels / slug)
 
     def study(self, slug: str, name: str) -> StudyPaths:
         """The files of a study."""

@@ -91,6 +91,12 @@ def create(
     seed: Seed = 0,
     title: Title = None,
     rules: Rules = False,
+    notebooks_only: Annotated[
+        bool,
+        typer.Option(
+            "--notebooks-only", help="A code competition: it takes notebooks and hides most of its test rows."
+        ),
+    ] = False,
 ) -> None:
     """Make a competition from a labelled table: part of the rows lose their targets and become the test rows.
 
@@ -118,6 +124,7 @@ def create(
         test_share=test_share,
         daily=daily,
         rules_required=rules,
+        notebooks_only=notebooks_only,
         seed=seed,
     )
     _print_hosted(create(_paths(), source))
@@ -137,6 +144,9 @@ def add(
     greater_is_better: Direction = None,
     leaderboard: Annotated[
         Path | None, typer.Option("--leaderboard", help="CSV with the final scores of other teams (column Score).")
+    ] = None,
+    public_leaderboard: Annotated[
+        Path | None, typer.Option("--public-leaderboard", help="The same with their public scores.")
     ] = None,
     sample: Annotated[str | None, typer.Option("--sample", help="Name of the sample submission in the zip.")] = None,
     id_: Annotated[
@@ -168,6 +178,7 @@ def add(
         sample=sample,
         ids=tuple(id_) if id_ else None,
         leaderboard=leaderboard,
+        public_leaderboard=public_leaderboard,
         daily=daily,
         rules_required=rules,
         seed=seed,
@@ -270,6 +281,8 @@ def _print_facts(definition: Definition) -> None:
     out.print(f"[bold]practice/{definition.slug}[/]  {escape(definition.title)}")
     out.print(f"  {definition.task}, scored by {definition.evaluation_metric} ({direction} is better)")
     out.print(f"  {train}{definition.test_rows} test rows, {definition.public_rows} of them public")
+    if definition.notebooks_only:
+        out.print("  takes notebooks only; they are run again with the hidden test rows")
     out.print(f"  submission columns: {escape(', '.join((*definition.ids, *definition.submission_columns)))}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,10 +78,13 @@ def _send(
     late: bool,
 ) -> tuple[Prepared, SubmissionRecord] | None:
     """Check, show, ask and send; None when the user says no."""
+    from kagglerun.cli.submit_notebook import send_notebook
     from kagglerun.submission.send import prepare, read_facts, send_prepared
 
     card = _card(about)
-    facts = read_facts(client, card, late)
+    facts = read_facts(client, card, late, notebook=run is not None)
+    if facts.notebooks_only and run is not None:
+        return _say_sent(card, send_notebook(workspace, client, card, facts, run, message, _agreed(yes)))
     path = file or _file_of_run(run, about)
     with err.status("checking") as status:
         prepared = prepare(
@@ -95,13 +99,26 @@ def _send(
                 f"an earlier try was cut off: looking whether it arrived, {seconds:.0f} s at most"
             ),
         )
-    _show(prepared)
-    if prepared.taken_up is None and not yes and not _confirmed(prepared):
+    if not _agreed(yes)(prepared):
         return None
-    record = send_prepared(workspace, client, prepared)
-    how = "an earlier try had arrived, nothing was sent again" if prepared.taken_up else "submitted"
-    out.print(f"{how}: {card.ref}, submission {record.ref}", markup=False)
-    return prepared, record
+    return _say_sent(card, (prepared, send_prepared(workspace, client, prepared)))
+
+
+def _agreed(yes: bool) -> Callable[[Prepared], bool]:
+    """Shows a submission, and asks where that is wanted."""
+
+    def shown_and_asked(prepared: Prepared) -> bool:
+        _show(prepared)
+        return prepared.taken_up is not None or yes or _confirmed(prepared)
+
+    return shown_and_asked
+
+
+def _say_sent(card: Card, sent: tuple[Prepared, SubmissionRecord] | None) -> tuple[Prepared, SubmissionRecord] | None:
+    if sent is not None:
+        how = "an earlier try had arrived, nothing was sent again" if sent[0].taken_up else "submitted"
+        out.print(f"{how}: {card.ref}, submission {sent[1].ref}", markup=False)
+    return sent
 
 
 def _among(what: str, of: str | None, name: str | None) -> str | None:
