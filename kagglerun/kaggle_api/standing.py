@@ -117,9 +117,11 @@ def read_leaderboard(archive: bytes) -> Leaderboard:
     """
     try:
         name, text = _csv_of(archive)
-        rows = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"))))
+        rows = csv.DictReader(io.StringIO(text.decode("utf-8-sig")))
+        if not {"TeamName", "Score"} <= set(rows.fieldnames or ()):
+            raise ValueError("other columns")
         places = tuple(Place(row["TeamName"] or "", float(row["Score"])) for row in rows if row["Score"])
-    except (zipfile.BadZipFile, StopIteration, ValueError, KeyError, csv.Error) as error:
+    except (zipfile.BadZipFile, StopIteration, ValueError, csv.Error) as error:
         raise KaggleError(f"the leaderboard cannot be read ({type(error).__name__})", hint="try again later") from None
     return Leaderboard("private" if "private" in name.lower() else "public", places)
 
