@@ -6,20 +6,22 @@ A fresh environment without kagglerun, no network, inputs read-only at Kaggle's 
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.tags import sys_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from kagglerun.code_competition.forecast import Forecast, Measured, forecast
 from kagglerun.code_competition.judge import VariantResult, judge
 from kagglerun.code_competition.package import Package
 from kagglerun.code_competition.variants import NAMES, PUBLIC, Variants
 from kagglerun.config.load import load_card
-from kagglerun.errors import DataError, RehearsalFailed, unknown_name
+from kagglerun.errors import ConfigError, DataError, RehearsalFailed, unknown_name
 from kagglerun.files import write_json
 from kagglerun.notebooks.session import gpu_names
 from kagglerun.sandbox import kaggle_environment, run_notebook
@@ -99,6 +101,8 @@ def rehearse(
     for name in options.variants:
         if name not in NAMES:
             raise unknown_name("variant", name, NAMES)
+    if options.environment == "here":
+        _require_own_wheels(package)
     python, words = _environment(workspace, package, options)
     stage = _Stage(workspace, package, options, python)
     shutil.rmtree(package.paths.rehearsal, ignore_errors=True)
@@ -192,6 +196,22 @@ def _environment(workspace: Workspace, package: Package, options: RehearsalOptio
         python = kaggle_environment(workspace.rehearsals, image)
         kind = "Kaggle's packages in this machine's versions"
     return python, f"{kind}, Python {'.'.join(map(str, describe(python).version))}"
+
+
+def _require_own_wheels(package: Package) -> None:
+    """Refuse to rehearse in this machine's Python what is made for another one.
+
+    Raises:
+        ConfigError: one of the wheels does not fit to this Python.
+    """
+    takes = set(sys_tags())
+    for wheel in sorted(package.paths.wheels.glob("*.whl")):
+        if not takes & parse_wheel_filename(wheel.name)[3]:
+            here = ".".join(map(str, sys.version_info[:2]))
+            raise ConfigError(
+                f"{wheel.name} is for Kaggle's Python {package.manifest.python}, not for this one ({here})",
+                hint="--environment image rehearses with that Python; --no-rehearse leaves it out",
+            )
 
 
 def _names(requirements: Sequence[str]) -> list[str]:
