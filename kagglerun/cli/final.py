@@ -112,7 +112,8 @@ def _print_pair(found: Proposal) -> None:
 
 def _why_first(found: Proposal, lead: Candidate) -> str:
     side = "highest" if found.greater_is_better else "lowest"
-    place = found.pair.first + 1
+    side_of = 1 if found.greater_is_better else -1
+    place = 1 + sum(side_of * one.expected > side_of * lead.expected for one in found.candidates)
     rank = f"the {side} expected private score" if place == 1 else f"number {place} by expected private score"
     return f"{rank}, {_number(lead.expected)}; the best of all with {lead.chance:.0%}"
 

@@ -119,7 +119,8 @@ def _label(axis: Any, points: Points, greater_is_better: bool) -> None:
     middle = (points.cv.min() + points.cv.max()) / 2
     for number in wanted[:_MOST_LABELS]:
         name = points.names[number]
-        shown = name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"
+        # Runs of a study differ at the end of their names.
+        shown = name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL // 2]}…{name[-_LONGEST_LABEL // 2 :]}"
         to_left = (points.cv[number] > middle) == greater_is_better
         axis.annotate(
             shown,
