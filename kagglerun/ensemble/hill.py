@@ -2,7 +2,8 @@
 
 Caruana, Niculescu-Mizil, Crew, Ksikes: Ensemble selection from libraries of models, ICML 2004: start with the best
 few, then add whichever member (again) helps the metric most; do that for several random halves of the members (bags),
-and take the mean, which keeps the search from fitting the rows that it looks at.
+and take the mean, which keeps the search from fitting the rows that it looks at. With many rows one climb among all
+members does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _MOST_STEPS = 24
 _PATIENCE = 3
 """Additions without a better score after which a climb ends."""
 _MOST_BAGS = 10
+_LEAST_BAGS = 3
 _VALUES_PER_BAG = 120_000
 """The more numbers a score is taken of, the less a search can fit them and the fewer bags are needed."""
 _ALL_IN_A_BAG = 4
@@ -47,7 +49,9 @@ def climb(stack: Values, score: Scorer, greater_is_better: bool, seed: int) -> N
         seed: the bags follow from it.
     """
     m = len(stack)
-    bags = 1 if m <= _ALL_IN_A_BAG else int(np.clip(_VALUES_PER_BAG // stack[0].size, 2, _MOST_BAGS))
+    bags = min(_VALUES_PER_BAG // stack[0].size, _MOST_BAGS)
+    if m <= _ALL_IN_A_BAG or bags < _LEAST_BAGS:
+        bags = 1  # of all members: few halves would leave good ones out
     weights = np.zeros(m)
     for bag in range(bags):
         members = list(range(m)) if bags == 1 else _bag(m, seed, bag)
