@@ -101,6 +101,10 @@ class CompetitionHooks:
 
         Its predictions are float64 (n, k). For tasks that are no classes and no numbers k is the family's own, and
         `cells` says what they mean; `context.data.targets` then holds the text of each training row's target cell.
+
+        To be packaged for a code competition it needs two methods more, see `kagglerun.models.base.PackagedFamily`:
+        `freeze_fold(context, destination)` copies weights and what else predicting needs, `load_fold(fold)` gives an
+        object with `predict(data, rows, view)`, `views` and `rows_at_once`.
         """
         return None
 

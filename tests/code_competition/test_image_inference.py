@@ -24,6 +24,7 @@ from tests.code_competition.packaging_runs import (
 )
 
 
+@pytest.mark.long
 def test_a_packaged_image_run_with_two_views_and_a_test_set_with_broken_images(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,3 +140,13 @@ def test_damaged_weights_are_named(packaged: Packaged, tmp_path: Path) -> None:
     booster.write_text("tree\nrubbish")
     with pytest.raises(PackageError, match=r"booster-0.txt cannot be read"):
         predict_package(tmp_path / "copy", packaged.data, tmp_path / "submission.csv")
+
+
+def test_what_a_notebook_does_not_have_is_not_imported() -> None:
+    absent = ["fastapi", "fsspec", "kaggle", "kagglesdk", "mlflow", "optuna", "ray", "rich", "typer", "uvicorn"]
+    program = (
+        f"import sys\nabsent = {absent}\nsys.modules.update(dict.fromkeys(absent))\n"
+        "import kagglerun.code_competition.inference.__main__, kagglerun.code_competition.inference.predict\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ import pytest
 from kagglerun.code_competition.freeze import freeze_run
 from kagglerun.code_competition.inference import InferenceReport, predict, predict_package
 from kagglerun.code_competition.inference.budget import Budget
-from kagglerun.code_competition.inference.gathered import Unit, in_order
+from kagglerun.code_competition.inference.gathered import Gathered, Unit, in_order
 from kagglerun.code_competition.inference.member import Member
 from kagglerun.errors import TrainingError
 from kagglerun.experiment.predictions import read_predictions
@@ -151,6 +151,18 @@ def test_members_come_before_folds_and_folds_before_views() -> None:
         Unit("a", 0, 1),
         Unit("a", 1, 1),
     ]
+
+
+def test_folds_are_added_in_the_order_of_the_run_and_views_before_them() -> None:
+    numbers = np.random.default_rng(0)
+    values = {(fold, view): numbers.random((5, 2)) for fold in (2, 0, 1) for view in (0, 1)}
+    gathered = Gathered(lambda run, of_fold: of_fold**2, {"a": 2}, None, None)
+    for fold, view in sorted(values, key=lambda key: key[1]):
+        gathered.add(Unit("a", fold, view), values[fold, view])
+        assert np.isfinite(gathered.result()).all()
+    of_folds = [np.mean([values[fold, 0], values[fold, 1]], axis=0) ** 2 for fold in (2, 0, 1)]
+    assert gathered.result().tobytes() == np.mean(of_folds, axis=0).tobytes()
+    assert gathered.used == {"a": 6}
 
 
 def test_writing_the_file_is_kept_free_and_done_seldom() -> None:

@@ -57,8 +57,14 @@ def pieces(predictor: Predictor, data: InferenceInput, size: int) -> Iterator[np
         yield np.mean([predictor.predict(data, rows, view) for view in range(predictor.views)], axis=0)
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("kind", KINDS)
+CASES = [
+    pytest.param(kind, task, marks=[pytest.mark.long] if kind == "image" and task != Task.MULTICLASS else [])
+    for kind in KINDS
+    for task in TASKS
+]
+
+
+@pytest.mark.parametrize(("kind", "task"), CASES)
 def test_a_frozen_fold_predicts_the_bits_of_the_fit_in_pieces_of_any_size(
     kind: str, task: Task, tmp_path: Path
 ) -> None:

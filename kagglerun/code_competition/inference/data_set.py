@@ -125,8 +125,9 @@ def read_inference(paths: DataSetPaths) -> Inference:
         raise PackageError(f"{paths.folder} holds no packaged run: inference.json is missing", hint=PACKAGE_AGAIN)
     try:
         return Inference.model_validate(read_json(paths.inference))
-    except (ValueError, pydantic.ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        raise PackageError(
-            f"{paths.inference} is damaged or of another version: {reason}", hint=PACKAGE_AGAIN
-        ) from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise PackageError(f"{paths.inference} is damaged or of another version: {reason}", hint=PACKAGE_AGAIN)

@@ -108,6 +108,7 @@ class _Run:
         """Unit after unit, as long as there is time."""
         gathered = Gathered(
             finish=lambda run, values: self.members[run].finished(values),
+            views={said.run: said.views for said in self.inference.members},
             blend=Blend.from_dict(read_json(self.paths.ensemble)) if self.paths.ensemble.is_file() else None,
             postprocess=self._postprocess(),
         )
