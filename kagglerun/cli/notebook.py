@@ -69,17 +69,27 @@ def notebook(
     from kagglerun.notebooks.build import dump, make_notebook
 
     workspace = Workspace.find()
-    asked = _Asked(platform, _work(train, sweep), packages, gpu, hours, save_minutes)
+    asked = Asked(platform, _work(train, sweep), packages, gpu, hours, save_minutes)
     parsed = load_config(workspace.config_file(config), overrides or ())
-    made = make_notebook(*_plan(workspace, parsed, asked))
+    made = make_notebook(*plan_notebook(workspace, parsed, asked))
     path = output or _usual_place(made.plan)
     dump(path, made.text)
     _say_what_next(made, path)
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """The options, as they were given."""
+class Asked:
+    """The options, as they were given.
+
+    Attributes:
+        platform: colab or kaggle.
+        work: train or sweep.
+        packages: what is installed there.
+        gpu: which one; None chooses by the model.
+        hours: how long a session lives there; None takes the platform's.
+        save_minutes: least time between two copies.
+        mounted: whether the competition's files are mounted there, so that one that this machine hosts will do.
+    """
 
     platform: str | None
     work: str
@@ -87,6 +97,7 @@ class _Asked:
     gpu: str | None
     hours: float | None
     save_minutes: float
+    mounted: bool = False
 
 
 def _work(train: bool, sweep: bool) -> str:
@@ -97,7 +108,7 @@ def _work(train: bool, sweep: bool) -> str:
     return "sweep" if sweep else "train"
 
 
-def _plan(workspace: Workspace, config: Config, asked: _Asked) -> tuple[NotebookPlan, Carried]:
+def plan_notebook(workspace: Workspace, config: Config, asked: Asked) -> tuple[NotebookPlan, Carried]:
     """What the notebook does and carries, checked as far as it can be checked here.
 
     Raises:
@@ -116,7 +127,7 @@ def _plan(workspace: Workspace, config: Config, asked: _Asked) -> tuple[Notebook
         raise unknown_name("value of --packages", asked.packages, PACKAGES)
     about = target(workspace, config.competition)
     config = config.model_copy(update={"competition": about.name})
-    _refuse_what_stays_here(workspace, config, about.name, asked.work)
+    _refuse_what_stays_here(workspace, config, about.name, asked)
     gpu = _gpu(config, about.card, asked.gpu)
     check_gpu(platform.name, gpu)
     carried, data = _carried(workspace, config)
@@ -135,7 +146,7 @@ def _plan(workspace: Workspace, config: Config, asked: _Asked) -> tuple[Notebook
     return plan, carried
 
 
-def _refuse_what_stays_here(workspace: Workspace, config: Config, competition: str, work: str) -> None:
+def _refuse_what_stays_here(workspace: Workspace, config: Config, competition: str, asked: Asked) -> None:
     """What a notebook cannot have.
 
     Raises:
@@ -152,10 +163,10 @@ def _refuse_what_stays_here(workspace: Workspace, config: Config, competition: s
             hint="model.weights=null model.pretrained=true, or a path there: /content/drive/..., /kaggle/input/...",
         )
     slug = workspace.resolve_competition(competition)
-    if competition.startswith("practice/") and slug not in BUILT_IN:
+    if competition.startswith("practice/") and slug not in BUILT_IN and not asked.mounted:
         known = ", ".join(f"practice/{name}" for name in BUILT_IN)
         raise ConfigError(f"{competition} is hosted by this machine alone", hint=f"in a notebook there are {known}")
-    if work == "sweep" and not config.sweep.search:
+    if asked.work == "sweep" and not config.sweep.search:
         raise ConfigError("the config has no sweep.search, so there is nothing to vary", hint="--train")
 
 

@@ -12,6 +12,7 @@ import typer
 
 from kagglerun.cli.console import err, out
 from kagglerun.cli.forecast import show_forecast, tell_forecast
+from kagglerun.cli.remote import On, RemoteGpu, RemotePackages, train_on
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -52,6 +53,9 @@ def sweep(
         bool, typer.Option("--ray-submit", help="The whole sweep runs on the cluster, as a Ray job; --ray says which.")
     ] = False,
     new: Annotated[bool, typer.Option("--new", help="Begin another study even if one of this name exists.")] = False,
+    on: On = None,
+    gpu: RemoteGpu = None,
+    packages: RemotePackages = "locked",
     objective: Annotated[
         str | None, typer.Option(hidden=True, help="What a trial does, as package.module:Class; for tests.")
     ] = None,
@@ -61,7 +65,8 @@ def sweep(
     Starts a detached job, which survives logout and kill -9, and returns at once. The same command again goes
     on with the study; with a larger sweep.trials=N it adds trials. Ctrl-C, `kagglerun stop` and a power cut lose no
     finished trial. --until, --hours and --gpu-hours end it after the trials that fit; with more of them it goes on.
-    With --ray a cluster executes the trials; a node that is lost costs time and nothing else.
+    With --ray a cluster executes the trials; a node that is lost costs time and nothing else. With --on kaggle it runs
+    in a notebook on Kaggle's machines, and its runs come here when it is done.
     """
     from kagglerun.config.load import load_config
     from kagglerun.sweep.budget import settle_until
@@ -74,6 +79,9 @@ def sweep(
     limits = {"until": until, "hours": hours, "gpu_hours": gpu_hours}
     given = [f"sweep.{name}={value}" for name, value in limits.items() if value is not None]
     parsed = settle_until(load_config(workspace.config_file(config), [*(overrides or ()), *given]))
+    if on is not None:
+        train_on(on, workspace, parsed, "sweep", gpu, packages)
+        return
     if forecast:
         show_forecast(workspace, parsed, objective or EXPERIMENT)
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kagglerun.cli.console import err, out
+from kagglerun.cli.remote import On, RemoteGpu, RemotePackages, train_on
 from kagglerun.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,12 +42,16 @@ def train(
     follow: Annotated[
         bool, typer.Option("--follow", help="With --detach: follow the job until it ends; Ctrl-C leaves it running.")
     ] = False,
+    on: On = None,
+    gpu: RemoteGpu = None,
+    packages: RemotePackages = "locked",
 ) -> None:
     """Train one config over all folds: OOF score, test predictions, plots, MLflow.
 
     The config's `sweep` section is ignored. Ctrl-C saves a checkpoint; the same command with --run ID goes on, with
     the same result as without the stop. So does --folds-parallel: it changes the time, never the result.
-    With --detach it is a job: `kagglerun jobs`, `logs`, `stop` and `resume` work on it.
+    With --detach it is a job: `kagglerun jobs`, `logs`, `stop` and `resume` work on it. With --on kaggle it trains in a
+    notebook on Kaggle's machines, and the run comes here when it is done.
     """
     from kagglerun.config.load import load_config
     from kagglerun.experiment.reserved_gpus import leave_reserved_gpus
@@ -55,6 +60,9 @@ def train(
     workspace = Workspace.find()
     given = [*(overrides or ()), *([f"training.gpus={gpus}"] if gpus else [])]
     parsed = load_config(workspace.config_file(config), given)
+    if on is not None:
+        train_on(on, workspace, parsed, "train", gpu, packages)
+        return
     if run:
         parsed = _as_settled(workspace, parsed, run)
     leave_reserved_gpus(parsed)

@@ -32,6 +32,8 @@ from kagglerun.notebooks.progress import RunProgress
 from kagglerun.paths import CompetitionPaths, Entry
 from kagglerun.workspace import Workspace
 
+TIME_IS_UP = "the session's time is up"
+"""What a session says that ends before its work is done."""
 _STOPPED_EXIT_CODE = 130
 _SAVING_SHARE = 0.1
 """Most of the time that may go into copying: Drive takes uploads at a few MB/s."""
@@ -262,7 +264,7 @@ class Session:
         if end is End.DONE:
             self._say(f"done; {self.platform.bring_home}")
         elif end is End.TIME_UP:
-            self._say("the session's time is up; everything is kept")
+            self._say(f"{TIME_IS_UP}; everything is kept")
             self._say(f"to go on: {self.platform.go_on}")
 
 
