@@ -77,8 +77,10 @@ def judge(
     """
     wrong = list(_wrong(variant, run, card, output, local))
     said = wrong or list(_worth_knowing(variant, card, output, public))
+    report = output.with_name(REPORT)
+    rows = variant.rows or (int(read_json(report)["rows"]) if report.is_file() else 0)
     return VariantResult(
-        variant.name, not wrong, run.state, tuple(said[:_MOST_LINES]), variant.rows, run.seconds, run.peak_bytes
+        variant.name, not wrong, run.state, tuple(said[:_MOST_LINES]), rows, run.seconds, run.peak_bytes
     )
 
 

@@ -52,7 +52,14 @@ def install(wheels: Path) -> None:
     """Install kagglerun and what the image lacks, without a network, and check that nothing more is needed."""
     names = sorted(str(path) for path in wheels.glob("*.whl"))
     # Not with what they depend on: pip would then want the image's own packages to fit to each other, and they do not.
-    quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-color", "--root-user-action=ignore"]
+    quiet = [
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--no-color",
+        "--no-compile",
+        "--root-user-action=ignore",
+    ]
     command = [sys.executable, "-m", "pip", "install", *quiet, "--no-index", "--no-deps", *names]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import parquet
 
 from kagglerun.config.card import Card
 from kagglerun.data.image_files import image_names
@@ -84,8 +86,8 @@ def read_test_tables(paths: CompetitionPaths, card: Card) -> TestTables:
 def _text_table(paths: CompetitionPaths, name: str | None) -> Path | None:
     if name is None:
         return None
-    if not name.lower().endswith((".csv", ".tsv")):
-        raise DataError(f"{name} is no CSV or TSV file")
+    if not name.lower().endswith((".csv", ".tsv", ".parquet")):
+        raise DataError(f"{name} is no CSV, TSV or Parquet file, whose cells could be changed")
     return paths.data / name
 
 
@@ -206,9 +208,18 @@ def with_strange_cells(tables: TestTables, kept: Sequence[str]) -> tuple[TestTab
     table, changed = tables.rows.copy(), [name for name in tables.rows.columns if name not in stays]
     third = np.arange(len(table)) % 3 == 0
     for name in changed:
-        numbers = pd.to_numeric(table[name].replace("", "nan"), errors="coerce").notna().any()
-        table.loc[third, name] = "" if numbers else "never seen before"
+        table.loc[third, name] = "never seen before" if _is_words(table[name]) else ""
     return TestTables(tables.card, table, tables.sample, tables.key, tables.asks), changed
+
+
+def _is_words(cells: pd.Series[str]) -> bool:
+    """Whether a column holds neither numbers, nor yes and no, nor dates."""
+    filled = cells[cells != ""]
+    if filled.empty or pd.to_numeric(filled, errors="coerce").notna().any():
+        return False
+    if filled.str.lower().isin(["true", "false"]).all():
+        return False
+    return bool(pd.to_datetime(filled, errors="coerce", format="ISO8601").isna().any())
 
 
 def write_test_set(
@@ -283,6 +294,28 @@ def _hidden_and(names: set[str], data: Path) -> Callable[[str, list[str]], set[s
 
 
 def _write_table(table: pd.DataFrame, like: Path, destination: Path) -> None:
-    separator = str(csv_options(like, set(), encodings(like)[0])["sep"])
     with atomic_path(destination, durable=False) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", sep=separator)
+        if like.suffix.lower() == ".parquet":
+            parquet.write_table(_typed(table, parquet.read_schema(like)), temporary)
+        else:
+            separator = str(csv_options(like, set(), encodings(like)[0])["sep"])
+            table.to_csv(temporary, index=False, lineterminator="\n", sep=separator)
+
+
+def _typed(table: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Texts as the values that they stand for.
+
+    Raises:
+        DataError: a column holds what has no text of its own, such as lists.
+    """
+    columns = {}
+    for name in table.columns:
+        field = schema.field(name)
+        try:
+            texts = pa.array([text or None for text in table[name]], type=pa.string())
+            columns[name] = texts.cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"the column {name} holds values of the type {field.type}, which cannot be changed"
+            ) from error
+    return pa.table(columns)

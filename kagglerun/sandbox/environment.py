@@ -67,7 +67,7 @@ def image_environment(folder: Path, image: Image, names: Iterable[str]) -> Path:
             constraints = making / "image.txt"
             write_text(constraints, image.constraints(), durable=False)
             into = ["--python", str(making), "--constraints", str(constraints)]
-            _run_uv("pip", "install", "--quiet", *into, *wanted)
+            _run_uv("pip", "install", "--quiet", "--compile-bytecode", *into, *wanted)
     return place / "bin" / "python"
 
 

@@ -262,9 +262,26 @@ def test_test_sets_that_cannot_be_changed_say_why(tmp_path: Path) -> None:
     card = _tables(paths, pd.DataFrame({"a": [1, 1]}), pd.DataFrame({"id": [1, 2, 3], "y": 0}), ids=["id"])
     with pytest.raises(DataError, match="is not certain"):
         read_test_tables(paths, card)
-    parquet = card.model_copy(update={"files": card.files.model_copy(update={"test_table": "test.parquet"})})
+    packed = card.model_copy(update={"files": card.files.model_copy(update={"test_table": "test.json"})})
     with pytest.raises(DataError, match="no CSV"):
-        read_test_tables(paths, parquet)
+        read_test_tables(paths, packed)
+
+
+def test_parquet_tables_keep_the_types_of_their_columns(tmp_path: Path) -> None:
+    paths = CompetitionPaths(tmp_path / "made")
+    rows = pd.DataFrame({"id": [1, 2], "x": [0.1, 1e300], "flag": [True, False], "word": ["a", "é"]})
+    card = _tables(paths, None, pd.DataFrame({"id": [1, 2], "y": 0}), ids=["id"])
+    rows.to_parquet(paths.data / "test.parquet", index=False)
+    card = card.model_copy(update={"files": card.files.model_copy(update={"test_table": "test.parquet"})})
+    tables = read_test_tables(paths, card)
+    made = write_test_set(paths, card, repeated(tables, 2), tables, tmp_path / "new")
+    larger = pd.read_parquet(made.data / "test.parquet")
+    assert larger.dtypes.tolist() == pd.read_parquet(paths.data / "test.parquet").dtypes.tolist()
+    assert larger["id"].tolist() == [1, 2, 3, 4]
+    assert larger.iloc[2:, 1:].to_dict("list") == rows.iloc[:, 1:].to_dict("list")
+    strange, _ = with_strange_cells(tables, [])
+    made = write_test_set(paths, card, strange, tables, tmp_path / "strange")
+    assert pd.read_parquet(made.data / "test.parquet")["x"].isna().tolist() == [True, False]
 
 
 def test_forecast_takes_a_fixed_part_and_one_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from kagglerun.errors import ConfigError, PackageError, RehearsalFailed
 from kagglerun.files import read_json
 from kagglerun.sandbox.image import read_image
 from kagglerun.workspace import RunPaths, Workspace
-from tests.code_competition.packaging_runs import train, write_image_competition, write_table_competition
+from tests.code_competition.packaging_runs import join, train, write_image_competition, write_table_competition
 from tests.sandbox.small_notebooks import require_sandbox
 
 pytestmark = pytest.mark.long
@@ -34,7 +34,6 @@ _FIXED_SIZE = _HOOKS.format(body='assert len(predictions) in (31, 40), "31 test 
 _ASKS_THE_NETWORK = _HOOKS.format(
     body='from urllib.request import urlopen; Path("/kaggle").exists() and urlopen("http://192.0.2.1/x", timeout=5)'
 )
-_HIDDEN_IMPORT = _HOOKS.format(body='import importlib; importlib.import_module("rapid" + "fuzz")')
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +85,19 @@ def test_image_package_passes_with_a_broken_image(tmp_path: Path) -> None:
     write_image_competition(workspace)
     package = make_package(workspace, train(workspace, "image"))
     assert package.manifest.gpu == "T4"
-    rehearsal = _only(workspace, package, BROKEN, LARGER)
+    rehearsal = _only(workspace, package, BROKEN)
     assert rehearsal.passed, rehearsal
     broken = next(result for result in rehearsal.results if result.name == BROKEN)
     assert broken.said and "cannot be read" in broken.said[0]
+
+
+def test_ensemble_package_passes(plain: tuple[Workspace, RunPaths, Package]) -> None:
+    workspace, run, _ = plain
+    other = train(workspace, "tabular_boosting", seed=1)
+    package = make_package(workspace, join(workspace, {run.run_id: 0.7, other.run_id: 0.3}))
+    assert len({file.name.split("/")[2] for file in package.manifest.files if "/members/" in file.name}) == 2
+    rehearsal = _only(workspace, package)
+    assert rehearsal.passed, rehearsal
 
 
 def test_other_file_than_here_is_caught(plain: tuple[Workspace, RunPaths, Package]) -> None:
@@ -128,12 +136,6 @@ def test_missing_wheel_is_caught(plain: tuple[Workspace, RunPaths, Package], tmp
     rehearsal = _only(workspace, make_package(workspace, run, asked))
     said = rehearsal.results[0].said
     assert said[0].startswith("a wheel is missing") and "rapidfuzz>=3 (for kagglerun)" in said[1]
-
-
-def test_import_that_nobody_could_foresee_is_caught(tmp_path: Path) -> None:
-    said = _only(*_with_hooks(tmp_path, _HIDDEN_IMPORT)).results[0].said
-    assert said[0] == "a package is missing: kagglerun package RUN --with NAME"
-    assert any("rapidfuzz" in sentence for sentence in said)
 
 
 def test_too_little_memory_is_caught(plain: tuple[Workspace, RunPaths, Package]) -> None:
