@@ -94,15 +94,19 @@ def _off(found: Review, number: int) -> str:
 
 
 def _print_agreement(found: Review) -> None:
+    from kagglerun.submission.scoreboard_correlation import LEAST_PAIRS
+
     agreement, noise = found.agreement, found.noise
     if agreement is None:
         out.print("two scored submissions of comparable runs are needed to compare CV with the leaderboard")
         return
+    few = agreement.pairs < LEAST_PAIRS
     parts = [
-        f"{name} {one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
+        f"{name} {one.value:.2f}" + ("" if few else f" ({one.low:.2f} to {one.high:.2f})")
         for name, one in (("Kendall", agreement.kendall), ("Spearman", agreement.spearman))
     ]
-    out.print(f"order in CV and in public: {', '.join(parts)} with 95 %, {agreement.pairs} runs, p = {agreement.p:.2g}")
+    sure = "too few for an interval" if few else f"with 95 %, p = {agreement.p:.2g}"
+    out.print(f"order in CV and in public: {', '.join(parts)}, {agreement.pairs} runs, {sure}")
     if noise is None:
         out.print(f"what is noise could not be measured: {found.unmeasured}", markup=False)
         return

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -128,8 +129,11 @@ def fold_noise(evidence: Sequence[Evidence]) -> float | None:
 def _shared_tables(evidence: Sequence[Evidence]) -> list[NDArray[np.float64]]:
     """Fold scores of runs that share their folds, (runs, folds) each."""
     groups: dict[tuple[int, int], list[tuple[float, ...]]] = {}
+    seen: Counter[str] = Counter()
     for run in evidence:
-        groups.setdefault((0, len(run.fold_scores)), []).append(run.fold_scores)
+        # Seeds of one config share what they owe to their rows: each table has one of them.
+        groups.setdefault((-seen[run.candidate], len(run.fold_scores)), []).append(run.fold_scores)
+        seen[run.candidate] += 1
         for number, (_, scores) in run.reruns.items():
             groups.setdefault((number, len(scores)), []).append(scores)
     tables = [np.asarray(rows, dtype=np.float64) for (_, folds), rows in groups.items() if len(rows) > 1 and folds > 1]

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import carrying
+import choosing
 import coordinator
 import data_path
 import doctor
@@ -43,14 +44,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "carrying,command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,study_page,"
-    every += "sweep_kills,throughput,transfer"
+    every = "carrying,choosing,command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,"
+    every += "study_page,sweep_kills,throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
         "command_line": command_line,
         "gpu": gpu.report,
         "carrying": carrying.report,
+        "choosing": choosing.report,
         "coordinator": coordinator.report,
         "data_path": lambda: data_path.report(Path(chosen.data)),
         "doctor": doctor.report,

@@ -111,3 +111,40 @@ def test_undefined_fold_scores_do_not_spoil_the_others() -> None:
     odd = Evidence("odd", 0.7, (math.nan, 0.7, 0.7, 0.7, 0.7), {})
     found = weigh([*evidence, odd], True)
     assert all(math.isfinite(certainty.bound) for certainty in found.values())
+
+
+def seeded(
+    qualities: list[float], seeds: int, noise: float, rng: np.random.Generator
+) -> tuple[list[Evidence], np.ndarray]:
+    """Runs of some configs with several seeds each; half of the noise is the rows', which seeds of a config share."""
+    evidence, scores = [], np.empty((len(qualities), seeds))
+    for number, quality in enumerate(qualities):
+        rows = rng.normal(0, noise / math.sqrt(2), 5)
+        folds = quality + DIFFICULTY + rows + rng.normal(0, noise / math.sqrt(2), (seeds, 5))
+        scores[number] = folds.mean(axis=1)
+        for seed in range(seeds):
+            others = tuple(float(score) for at, score in enumerate(scores[number]) if at != seed)
+            name = f"run-{number}-{seed}"
+            evidence.append(Evidence(name, float(scores[number, seed]), tuple(folds[seed]), {}, others, f"c{number}"))
+    return evidence, scores
+
+
+def test_the_bound_of_a_config_with_several_seeds_is_above_its_true_score_as_rarely() -> None:
+    rng, too_high = np.random.default_rng(0), 0
+    for _ in range(300):
+        found = weigh(seeded([0.8] * 8, 3, 0.01, rng)[0], True)
+        assert sum({name[:5]: one.probability_best for name, one in found.items()}.values()) == pytest.approx(1)
+        too_high += max(one.bound for one in found.values()) > 0.8
+    assert too_high / 300 <= 0.09
+
+
+def test_the_best_mean_over_seeds_is_truly_better_than_the_best_seed() -> None:
+    rng, by_bound, by_score = np.random.default_rng(1), [], []
+    for _ in range(100):
+        qualities = [0.8 + 0.002 * rng.standard_normal() for _ in range(6)]
+        evidence, scores = seeded(qualities, 4, 0.015, rng)
+        found = weigh(evidence, True)
+        best = max(found, key=lambda name: found[name].bound)
+        by_bound.append(qualities[int(best.split("-")[1])])
+        by_score.append(qualities[int(scores.max(axis=1).argmax())])
+    assert np.mean(by_bound) > np.mean(by_score)

@@ -146,17 +146,22 @@ def _affordable(
     oof: Rows, whole: Numbers, public_rows: int, private_rows: int, draws: int | None, seed: int
 ) -> tuple[Score, int, str]:
     """The metric where it is quick enough, else mean losses, else the metric on fewer draws."""
-    begun = time.monotonic()
-    for part in _draw(oof, public_rows, private_rows, seed, 0):
-        oof.scores(part)
-    seconds = max(time.monotonic() - begun, 1e-6)
-    wanted = draws or DRAWS
+    parts = _draw(oof, public_rows, private_rows, seed, 0)
+    wanted, seconds = draws or DRAWS, _seconds(oof.scores, parts)
     if wanted * seconds <= _SECONDS:
         return oof.scores, wanted, "metric"
     by_losses = _by_losses(oof, whole, public_rows + private_rows, seed)
-    if by_losses is not None:
-        return by_losses, wanted, "losses"
-    return oof.scores, draws or max(_FEWEST_DRAWS, int(_SECONDS / seconds)), "metric"
+    score, by = (oof.scores, "metric") if by_losses is None else (by_losses, "losses")
+    fits = int(_SECONDS / _seconds(score, parts))
+    return score, draws or min(DRAWS, max(_FEWEST_DRAWS, fits)), by
+
+
+def _seconds(score: Score, parts: tuple[Positions, Positions]) -> float:
+    """Time that one test set takes."""
+    begun = time.monotonic()
+    for part in parts:
+        score(part)
+    return max(time.monotonic() - begun, 1e-6)
 
 
 def _by_losses(oof: Rows, whole: Numbers, size: int, seed: int) -> Score | None:
@@ -182,4 +187,10 @@ def _by_losses(oof: Rows, whole: Numbers, size: int, seed: int) -> Score | None:
     left = float(((y - slope * x) ** 2).sum()) / max(float((y**2).sum()), 1e-300)
     if left > 1 - _LEAST_EXPLAINED:
         return None
-    return lambda rows: np.asarray(whole + slope * (losses[rows].mean(axis=0) - means), dtype=np.float64)
+    known = losses
+
+    def score(rows: Positions) -> Numbers:
+        times = np.bincount(rows, minlength=len(known)).astype(np.float64)
+        return np.asarray(whole + slope * (times @ known / len(rows) - means), dtype=np.float64)
+
+    return score
