@@ -145,7 +145,7 @@ def _compared(
     """A file without errors against training rows, runs and what was sent before."""
     metric = competition_metric(paths, card)
     if run is not None:
-        yield from check_shift(run, load_competition(paths, card))
+        yield from check_shift(run, card, lambda: load_competition(paths, card))
     else:
         yield from check_shares(table, card, metric, training_targets(paths, card))
         reference = None if workspace is None else newest_reference(workspace, paths, card)

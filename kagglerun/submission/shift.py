@@ -8,7 +8,7 @@ that their features look like the test rows', and only what is left is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import kolmogorov
 from scipy.stats import norm
 
+from kagglerun.config.card import Card
 from kagglerun.data.long_layout import is_paired
 from kagglerun.data.tables import CompetitionData, row_keys
 from kagglerun.experiment.predictions import Predictions, read_predictions
@@ -54,25 +55,26 @@ class Sample:
     output: str
 
 
-def check_shift(run: RunPaths, data: CompetitionData) -> Iterator[Finding]:
+def check_shift(run: RunPaths, card: Card, load: Callable[[], CompetitionData]) -> Iterator[Finding]:
     """Compare a finished run's test predictions with its out-of-fold ones.
 
     Args:
         run: the run.
-        data: the competition's tables.
+        card: what is known of the competition.
+        load: reads its tables; called only where predictions differ, or rows belong to groups.
 
     Yields:
         One warning where a difference is left that the drift of the features does not explain.
     """
-    paired = is_paired(data.card)
+    paired = is_paired(card)
     samples = _samples_of_folds(run, paired=paired)
     by_means = not samples
     samples = samples or _samples_of_run(run, paired=paired)
-    groups = _Groups.of(data)
+    groups = _Groups.of(load()) if card.group is not None else _Groups(None, 1.0)
     odd = [sample for sample in samples if _differs(sample, groups, len(samples), by_means=by_means)]
     if not odd:
         return
-    drift = estimate_drift(data)
+    drift = estimate_drift(load())
     outputs = dict.fromkeys(
         sample.output for sample in odd if _differs(sample, groups, len(samples), drift, by_means=by_means)
     )
@@ -114,9 +116,7 @@ class _Groups:
 
     @classmethod
     def of(cls, data: CompetitionData) -> _Groups:
-        if data.groups is None:
-            return cls(None, 1.0)
-        codes = pd.factorize(data.groups)[0]
+        codes = pd.factorize(np.asarray(data.groups))[0]
         name = str(data.card.group)
         of_test = (
             data.test[name].nunique() if name in data.test else len(np.unique(codes)) / len(codes) * len(data.test)

@@ -22,6 +22,7 @@ from kagglerun.workspace import CompetitionPaths
 
 _BEYOND = 0.5
 """Values further outside than this part of the targets' range are told."""
+_FRACTIONS = 0.5
 _EDGE = 0.001
 """Share of the training rows beyond which a submission's median lies on another scale."""
 
@@ -76,6 +77,12 @@ class TrainingTargets:
             yield other_scale
             return
         yield from _outside(column, values, low, high)
+        if (values % 1 == 0).all() and (known % 1 != 0).mean() > _FRACTIONS:
+            yield warning(
+                f"every value of {column!r} is a whole number, and most training targets are not",
+                "rounding loses what lies between",
+                "write the predictions as they are",
+            )
         if low < 0 or not (values < 0).any():
             return
         yield warning(

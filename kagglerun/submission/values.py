@@ -14,6 +14,7 @@ from kagglerun.submission.cells import check_cells, holds_texts
 from kagglerun.submission.findings import Finding, error, warning
 from kagglerun.submission.label_spelling import are_numbered, label_texts
 from kagglerun.submission.training_targets import TrainingTargets
+from kagglerun.submission.unfilled import check_unfilled
 from kagglerun.submission.words import count_of, place_of, quoted
 
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>"})
@@ -51,7 +52,7 @@ def check_values(
     if metric.prediction is PredictionKind.LABEL and card.task in (Task.BINARY, Task.MULTICLASS):
         yield from _check_labels(whole, sample, card, training)
     else:
-        yield from _check_numbers(whole, card, metric, training)
+        yield from _check_numbers(whole, sample, card, metric, training)
     yield from _constant(whole)
 
 
@@ -108,7 +109,9 @@ def _never_predicted(
         )
 
 
-def _check_numbers(table: pd.DataFrame, card: Card, metric: Metric, training: TrainingTargets) -> Iterator[Finding]:
+def _check_numbers(
+    table: pd.DataFrame, sample: pd.DataFrame, card: Card, metric: Metric, training: TrainingTargets
+) -> Iterator[Finding]:
     numbers: dict[str, pd.Series[Any]] = {}
     for name in table.columns:
         values = pd.to_numeric(table[name], errors="coerce")
@@ -124,6 +127,8 @@ def _check_numbers(table: pd.DataFrame, card: Card, metric: Metric, training: Tr
     elif metric.prediction is PredictionKind.VALUE:
         for name, values in numbers.items():
             yield from training.check_range(name, values, card)
+    for name, values in numbers.items():
+        yield from check_unfilled(name, table[name], values, sample[name])
 
 
 def _no_number(column: pd.Series[Any], wrong: pd.Series[bool], name: str) -> Finding:

@@ -97,6 +97,30 @@ def test_numbers_within_the_training_targets_are_fine(paths: CompetitionPaths, m
     assert _found(paths, make_card(_file([0, 0, 0]), **PRICES), _file([11, 35, 20.5])) == ()
 
 
+def test_rounded_numbers_are_told_where_the_targets_have_fractions(
+    paths: CompetitionPaths, make_card: MakeCard
+) -> None:
+    _train(paths, [row + 0.3 for row in range(30)])
+    card = make_card(_file([0] * 3), **PRICES)
+    assert [one.what for one in _found(paths, card, _file([11.2, 15, 4]))] == []
+    [finding] = _found(paths, card, _file([11, 15, 4]))
+    assert finding.what == "every value of 'face' is a whole number, and most training targets are not"
+
+
+def test_rows_that_nobody_predicted_are_told(paths: CompetitionPaths, make_card: MakeCard) -> None:
+    values = np.random.default_rng(0).uniform(0.1, 0.9, 500)
+    card = make_card(_file([0.5] * 500), metric="auc")
+    assert _found(paths, card, _file(list(values))) == ()
+    assert _found(paths, card, _file(list(values.round(2)))) == ()
+    left = values.copy()
+    left[100:140] = 0.5
+    [finding] = _found(paths, card, _file(list(left)))
+    assert finding.what == "40 values of 'face' are the sample submission's own, 0.5"
+    left[100:140] = 0.25
+    [finding] = _found(paths, card, _file(list(left)))
+    assert finding.what == "40 neighbouring values of 'face', lines 102 to 141, are all 0.25"
+
+
 def test_a_common_class_that_is_never_predicted_is_a_warning(paths: CompetitionPaths, make_card: MakeCard) -> None:
     labels = ["heads", "tails", "edge"]
     _train(paths, labels * 20)
