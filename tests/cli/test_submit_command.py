@@ -13,9 +13,12 @@ from local_kaggle import FACTS, HANG_UP, TABLES, Reply, ScriptedKaggle, Seen, ho
 
 from kagglerun.cli import connect
 from kagglerun.cli.main import run
+from kagglerun.errors import DiskFull
 from kagglerun.experiment.predictions import Predictions, write_predictions
 from kagglerun.experiment.runs import summarise
 from kagglerun.files import write_json, write_text
+from kagglerun.kaggle_api.submit import wait_for_score
+from kagglerun.practice.paths import PracticePaths
 from kagglerun.practice.server import stop
 from kagglerun.submission.ledger import read_ledger
 from kagglerun.workspace import RunPaths, Workspace
@@ -38,7 +41,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
 def make_coins(served: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> MakeCoins:
     """Host and fetch a competition of the test's own, which becomes the current one."""
     monkeypatch.setenv("KAGGLERUN_WORKSPACE", str(served.root))
-    monkeypatch.setenv("KAGGLERUN_MLFLOW_URI", "off")
+    monkeypatch.setenv("KAGGLERUN_MLFLOW_URI", "none")
 
     def make(daily: int = 5) -> str:
         slug = f"coins-{len(list(served.competitions.iterdir()))}"
@@ -275,3 +278,101 @@ def test_the_ledger_is_written_before_anything_is_sent(scripted: ScriptedKaggle,
     scripted.answers["StartSubmissionUpload"] = note
     assert run(["submit", str(Path("mine.csv").resolve()), "--yes"]) == 1
     assert known == [["uploading"]]
+
+
+def test_a_score_that_was_not_waited_for_comes_with_sync(
+    served: Workspace, make_coins: MakeCoins, capsys: Capture
+) -> None:
+    slug = make_coins()
+    best = _finished_run(served, slug, f"only-{slug}", 0.9)
+    assert run(["submit", "best", "--yes", "--no-wait"]) == 0
+    (sent,) = practice_client(served).submissions(slug)
+    wait_for_score(practice_client(served), slug, sent.ref)
+    capsys.readouterr()
+    assert run(["submissions", slug, "--sync"]) == 0
+    said = capsys.readouterr().out
+    assert f"submission {sent.ref} (run only-{slug}): public score" in said
+    assert "rank 1 of 1 (top 100 %) on the public leaderboard" in said and "1 of them brought up to date" in said
+    assert summarise(best).public_score is not None
+    assert "public_rank" in best.journal.read_text()
+    assert run(["submissions", slug, "--sync"]) == 0
+    assert "all scores were known" in capsys.readouterr().out
+    assert run(["submit", "best", "--yes"]) == 3, "its score is known by now"
+
+
+def test_the_same_file_from_another_workspace_is_refused(
+    served: Workspace, make_coins: MakeCoins, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slug = make_coins()
+    file = _file(served, slug, _varied(_sample(served, slug)))
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    elsewhere.competitions.mkdir(parents=True)
+    elsewhere.sweeps.mkdir()
+    elsewhere.practice.parent.mkdir(parents=True, exist_ok=True)
+    elsewhere.practice.symlink_to(served.practice)
+    monkeypatch.setenv("KAGGLERUN_WORKSPACE", str(elsewhere.root))
+    assert run(["fetch", f"practice/{slug}"]) == 0
+    assert run(["submit", file, "--yes"]) == 0
+    monkeypatch.setenv("KAGGLERUN_WORKSPACE", str(served.root))
+    assert run(["submit", file, "--yes"]) == 3
+    assert f"{slug}.csv was sent to practice/{slug} before on" in capsys.readouterr().err
+    assert len(practice_client(served).submissions(slug)) == 1
+
+
+def test_check_says_all_and_sends_nothing(served: Workspace, make_coins: MakeCoins, capsys: Capture) -> None:
+    slug = make_coins()
+    good = _file(served, slug, _varied(_sample(served, slug)))
+    assert run(["submit", good, "--check"]) == 0
+    assert "nothing is sent" in capsys.readouterr().out
+    wrong = _sample(served, slug).assign(face="edge").iloc[:-1]
+    assert run(["submit", _file(served, slug, wrong), "--check"]) == 3
+    said = capsys.readouterr().out
+    assert "error:" in said and "no class" in said and "missing" in said
+    assert practice_client(served).submissions(slug) == ()
+
+
+def test_rules_that_are_not_accepted_are_refused_before_anything_else(
+    served: Workspace, make_coins: MakeCoins, capsys: Capture
+) -> None:
+    slug = make_coins()
+    definition = PracticePaths(served.practice).competition(slug).definition
+    definition.write_text(definition.read_text().replace('"rules_required": false', '"rules_required": true'))
+    stop(served)
+    file = _file(served, slug, _varied(_sample(served, slug)))
+    assert run(["submit", file, "--yes"]) == 3
+    assert f"kagglerun practice accept {slug}" in capsys.readouterr().err
+    assert run(["practice", "accept", slug]) == 0
+    assert run(["submit", file, "--yes"]) == 0
+
+
+def test_best_of_what_is_not_there_is_named(make_coins: MakeCoins, capsys: Capture) -> None:
+    make_coins()
+    for arguments, says in (
+        (["x.csv", "--of", "ensemble"], "--of is for `best`"),
+        (["best", "--of", "study"], "--of study needs the study's name"),
+        (["best", "word"], "'word' is one word too many"),
+        (["best", "--of", "study", "nope"], "nope"),
+        (["best", "--of", "ensemble"], "has no finished ensemble"),
+    ):
+        assert run(["submit", *arguments, "--yes"]) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_a_full_disk_after_the_submission_says_that_it_was_made(
+    served: Workspace, make_coins: MakeCoins, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slug = make_coins()
+    file = _file(served, slug, _varied(_sample(served, slug)))
+
+    def full(*_: object) -> None:
+        raise DiskFull("the disk is full: submissions.jsonl was not written")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kagglerun.submission.send.write_down", full)
+        assert run(["submit", file, "--yes"]) == 1
+    said = capsys.readouterr().err
+    assert "was made, but could not be written down: the disk is full" in said
+    assert "it finds the submission and sends nothing" in said
+    assert run(["submit", file, "--yes"]) == 0
+    assert "an earlier try had arrived, nothing was sent again" in capsys.readouterr().out
+    assert len(practice_client(served).submissions(slug)) == 1
