@@ -32,6 +32,7 @@ import memory
 import pruning
 import real_scores
 import study_page
+import submit_faults
 import sweep_kills
 import throughput
 import transfer
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
     every = "carrying,choosing,command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,"
-    every += "study_page,sweep_kills,throughput,transfer"
+    every += "study_page,submit_faults,sweep_kills,throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -63,6 +64,7 @@ def main() -> None:
         "pruning": lambda: pruning.report(Path(chosen.data)),
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
         "study_page": study_page.report,
+        "submit_faults": submit_faults.report,
         "sweep_kills": sweep_kills.report,
         "throughput": throughput.report,
         "transfer": lambda: transfer.report(Path(chosen.data)),
