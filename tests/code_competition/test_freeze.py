@@ -11,10 +11,12 @@ import pytest
 
 from kagglerun.code_competition.freeze import freeze_run
 from kagglerun.code_competition.inference import predict_package
+from kagglerun.code_competition.inference.member import packaged_family
 from kagglerun.ensemble.run import Options, make_ensemble
 from kagglerun.errors import PackageError
 from kagglerun.experiment.predictions import read_predictions, write_predictions
 from kagglerun.files import read_json, write_json
+from kagglerun.models.base import FoldContext, FoldOutcome
 from kagglerun.workspace import RunPaths, Workspace
 from tests.code_competition.packaging_runs import (
     make_rows,
@@ -179,6 +181,7 @@ class Predictor:
 """
 
 
+@pytest.mark.long
 def test_a_family_of_the_users_own_is_packaged_by_its_two_methods(workspace: Workspace, tmp_path: Path) -> None:
     data = write_table_competition(workspace, hooks=_OWN_MODEL.format(packaging=_PACKAGING))
     run = train(workspace, "tabular_boosting")
@@ -187,11 +190,13 @@ def test_a_family_of_the_users_own_is_packaged_by_its_two_methods(workspace: Wor
     assert report.file.read_bytes() == submission_of(workspace, run)
 
 
-def test_a_family_without_them_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    write_table_competition(workspace, hooks=_OWN_MODEL.format(packaging=""))
-    run = train(workspace, "tabular_boosting")
+def test_a_family_without_them_is_refused() -> None:
+    class Mean:
+        def fit_fold(self, context: FoldContext) -> FoldOutcome:
+            raise AssertionError("it is only looked at")
+
     with pytest.raises(PackageError, match=r"Mean .* has no freeze_fold and no load_fold"):
-        freeze_run(workspace, run, tmp_path / "package")
+        packaged_family(Mean(), "tabular_boosting")
 
 
 @pytest.mark.long

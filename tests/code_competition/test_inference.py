@@ -21,8 +21,6 @@ from kagglerun.workspace import RunPaths, Workspace
 from tests.code_competition.packaging_runs import (
     make_rows,
     submission_of,
-    train,
-    write_table_competition,
     write_test,
 )
 
@@ -42,11 +40,10 @@ class Packaged:
 
 
 @pytest.fixture(scope="module")
-def packaged(tmp_path_factory: pytest.TempPathFactory) -> Packaged:
-    workspace = Workspace(tmp_path_factory.mktemp("a workspace"))
-    data = write_table_competition(workspace)
-    run = train(workspace, "tabular_boosting")
-    return Packaged(workspace, data, run, freeze_run(workspace, run, workspace.root / "package"))
+def packaged(finished: tuple[Workspace, RunPaths], tmp_path_factory: pytest.TempPathFactory) -> Packaged:
+    workspace, run = finished
+    frozen = freeze_run(workspace, run, tmp_path_factory.mktemp("package"))
+    return Packaged(workspace, workspace.competition("made").data, run, frozen)
 
 
 def predict(packaged: Packaged, rows: pd.DataFrame, folder: Path) -> pd.DataFrame:

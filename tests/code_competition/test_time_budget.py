@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from kagglerun.code_competition.inference.member import Member
 from kagglerun.errors import TrainingError
 from kagglerun.experiment.predictions import read_predictions
 from kagglerun.workspace import RunPaths, Workspace
-from tests.code_competition.packaging_runs import join, submission_of, train, write_table_competition
+from tests.code_competition.packaging_runs import join, submission_of
 
 
 @dataclass
@@ -43,14 +44,15 @@ class Frozen:
 
 
 @pytest.fixture(scope="module")
-def frozen(tmp_path_factory: pytest.TempPathFactory) -> Frozen:
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    data = write_table_competition(workspace)
-    runs = [train(workspace, "tabular_boosting", seed=seed, cv={"n_splits": 3, "seed": 0}) for seed in (1, 2)]
-    run = join(workspace, {each.run_id: weight for each, weight in zip(runs, (0.7, 0.3), strict=True)})
-    package = freeze_run(workspace, run, workspace.root / "package")
+def frozen(finished: tuple[Workspace, RunPaths], tmp_path_factory: pytest.TempPathFactory) -> Frozen:
+    original, run = finished
+    workspace = Workspace(tmp_path_factory.mktemp("workspace") / "copy")
+    shutil.copytree(original.root, workspace.root)
+    shutil.copytree(run.folder, workspace.run("made", "second").folder)
+    ensemble = join(workspace, {run.run_id: 0.7, "second": 0.3})
+    package = freeze_run(workspace, ensemble, workspace.root / "package")
     members = tuple(member.run for member in package.inference.members)
-    return Frozen(workspace, data, package.paths.folder, run, members)
+    return Frozen(workspace, workspace.competition("made").data, package.paths.folder, ensemble, members)
 
 
 @pytest.fixture
