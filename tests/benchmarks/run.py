@@ -25,13 +25,16 @@ import coordinator
 import data_path
 import doctor
 import engine
+import ensembling
 import fetch
 import gpu
 import long_sweep
 import memory
+import postprocessing
 import pruning
 import real_scores
 import study_page
+import submission_file
 import submit_faults
 import sweep_kills
 import throughput
@@ -45,8 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "carrying,choosing,command_line,coordinator,data_path,doctor,engine,fetch,memory,pruning,real_scores,"
-    every += "study_page,submit_faults,sweep_kills,throughput,transfer"
+    every = "carrying,choosing,command_line,coordinator,data_path,doctor,engine,ensembling,fetch,memory,postprocessing,"
+    every += "pruning,real_scores,study_page,submission_file,submit_faults,sweep_kills,throughput,transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
@@ -58,18 +61,21 @@ def main() -> None:
         "data_path": lambda: data_path.report(Path(chosen.data)),
         "doctor": doctor.report,
         "engine": engine.report,
+        "ensembling": lambda: ensembling.report(Path(chosen.data)),
         "fetch": lambda: fetch.report(fetch.Shape(2_000_000_000, 50_000), rounds=3),
         "long_sweep": long_sweep.report,
         "memory": memory.report,
+        "postprocessing": postprocessing.report,
         "pruning": lambda: pruning.report(Path(chosen.data)),
         "real_scores": lambda: real_scores.report(Path(chosen.data), chosen.trials),
         "study_page": study_page.report,
         "submit_faults": submit_faults.report,
+        "submission_file": submission_file.report,
         "sweep_kills": sweep_kills.report,
         "throughput": throughput.report,
         "transfer": lambda: transfer.report(Path(chosen.data)),
     }
-    on_real_data = ("data_path", "pruning", "real_scores", "transfer")
+    on_real_data = ("data_path", "ensembling", "pruning", "real_scores", "transfer")
     wanted = [part for part in chosen.parts.split(",") if part not in on_real_data or chosen.data]
     section = "\n\n".join([heading(), *(reports[part]() for part in wanted)]) + "\n"
     before = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n"
