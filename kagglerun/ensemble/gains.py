@@ -14,6 +14,7 @@ from kagglerun.ensemble.methods import Method
 from kagglerun.ensemble.nesting import Fits
 from kagglerun.ensemble.pool import Pool
 from kagglerun.errors import DataError
+from kagglerun.experiment.checks import writes_cells
 from kagglerun.randomness import generator
 
 CONFIDENCE_WIDTH = 1.96
@@ -82,7 +83,8 @@ def sureness(judge: Judge, values: Values, other: Values, seed: int) -> Sureness
     """How sure a score is, and its difference to another one.
 
     The bootstrap draws at most 5,000 of n rows and scales its spread by the square root of what it draws to n (the m
-    out of n bootstrap: Bickel, Goetze, van Zwet 1997); rows of a group stay together.
+    out of n bootstrap: Bickel, Goetze, van Zwet 1997); rows of a group stay together. Where hooks write cells, which
+    are matched by ids, no row is drawn twice: halves are, whose spread is the standard error of the whole.
 
     Args:
         judge: scores.
@@ -92,10 +94,12 @@ def sureness(judge: Judge, values: Values, other: Values, seed: int) -> Sureness
     """
     groups = _groups(judge)
     count = len(judge.rows) if groups is None else len(groups)
-    size = max(1, min(count, round(_MOST_ROWS * count / len(values))))
+    once = writes_cells(judge.prepared.hooks)
+    size = max(1, count // 2 if once else min(count, round(_MOST_ROWS * count / len(values))))
     scores = []
     for repeat in range(_REPEATS):
-        drawn = generator(seed, "ensemble", "bootstrap", repeat).integers(count, size=size)
+        numbers = generator(seed, "ensemble", "bootstrap", repeat)
+        drawn = numbers.permutation(count)[:size] if once else numbers.integers(count, size=size)
         rows = drawn if groups is None else np.concatenate([groups[index] for index in drawn])
         try:
             scorer = judge.on(rows)
@@ -105,7 +109,7 @@ def sureness(judge: Judge, values: Values, other: Values, seed: int) -> Sureness
     if len(scores) < 2:
         return Sureness(float("nan"), float("nan"))
     table = np.asarray(scores)
-    scale = np.sqrt(size / count)
+    scale = 1.0 if once else np.sqrt(size / count)
     differences = table[:, 0] - table[:, 1]
     return Sureness(float(table[:, 0].std(ddof=1) * scale), float(differences.std(ddof=1) * scale))
 

@@ -49,7 +49,7 @@ def climb(stack: Values, score: Scorer, greater_is_better: bool, seed: int) -> N
         seed: the bags follow from it.
     """
     m = len(stack)
-    bags = min(_VALUES_PER_BAG // stack[0].size, _MOST_BAGS)
+    bags = min(int(_VALUES_PER_BAG // stack[0].size), _MOST_BAGS)
     if m <= _ALL_IN_A_BAG or bags < _LEAST_BAGS:
         bags = 1  # of all members: few halves would leave good ones out
     weights = np.zeros(m)

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from kagglerun.config.load import load_config, parse_config
-from kagglerun.ensemble import write
+from kagglerun.ensemble import gains, write
 from kagglerun.ensemble.again import make_again
 from kagglerun.ensemble.blend import Blend
 from kagglerun.ensemble.judge import Judge
@@ -28,7 +28,7 @@ from kagglerun.experiment.predictions import read_predictions
 from kagglerun.experiment.prepare import resolve_config
 from kagglerun.experiment.runs import list_runs
 from kagglerun.files import read_json, write_json
-from kagglerun.metrics import score_rows
+from kagglerun.metrics import get, score_rows
 from kagglerun.submission.send import file_of_run
 from kagglerun.workspace import Workspace
 from tests.ensemble.made_runs import Made, make_competition
@@ -369,3 +369,17 @@ def test_a_full_disk_leaves_a_failed_run_and_no_half_of_one(made: Made, monkeypa
     [run] = [run for run in list_runs(made.workspace, "made") if run.model == "ensemble"]
     assert run.state == "FAILED"
     assert run.score is None
+
+
+@pytest.mark.parametrize("by_halves", [False, True])
+def test_the_error_of_an_accuracy_is_the_binomial_one(
+    made: Made, by_halves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gains, "writes_cells", lambda hooks: by_halves)
+    prepared = replace(made.prepared, metric=get("accuracy"))
+    judge = Judge(prepared, np.flatnonzero(prepared.folds >= 0))
+    values = guesses(2.0)(judge.targets, np.random.default_rng(0))
+    right = judge.score(np.arange(len(values)), values)
+    sure = gains.sureness(judge, values, values, 0)
+    assert sure.error == pytest.approx(np.sqrt(right * (1 - right) / len(values)), rel=0.2)
+    assert sure.error_over == 0
