@@ -6,6 +6,7 @@ The package is made in a folder beside its place and moved there when it is whol
 from __future__ import annotations
 
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from kagglerun.code_competition.package_files import (
 from kagglerun.code_competition.requirements import requirements_of
 from kagglerun.code_competition.wheels import collect_wheels
 from kagglerun.config.load import load_card, load_config
-from kagglerun.errors import unknown_name
+from kagglerun.errors import PackageError, unknown_name
 from kagglerun.files import write_text
 from kagglerun.notebooks.build import check_gpu
 from kagglerun.paths import RunPaths
@@ -43,6 +44,7 @@ DEFAULT_MEMORY_GB = 29.0
 MOST_DATA_SET_BYTES = 200 * 10**9
 """What Kaggle takes as one data set (kaggle.com/docs/datasets)."""
 _LARGE_BYTES = 10 * 10**9
+_LEFT_BEHIND_SECONDS = 86_400.0
 _GPU_KINDS = ("tabular_neural", "image")
 
 
@@ -158,7 +160,14 @@ def give_to(package: Package, user: str) -> None:
 
 @contextmanager
 def _made_beside(place: Path) -> Iterator[Path]:
-    """A folder that becomes `place` at the end; on an error `place` stays as it was."""
+    """A folder that becomes `place` at the end; on an error `place` stays as it was.
+
+    Raises:
+        PackageError: something else stands there.
+    """
+    if place.exists() and not (place.is_dir() and (not any(place.iterdir()) or PackagePaths(place).manifest.is_file())):
+        raise PackageError(f"{place} is there already and is no package", hint="--out with the name of a new folder")
+    _remove_leftovers(place)
     making = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}")
     old = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}.old")
     making.mkdir(parents=True)
@@ -170,6 +179,13 @@ def _made_beside(place: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(making, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_leftovers(place: Path) -> None:
+    """What commands that were killed left behind, unless it is so new that one may still work there."""
+    for left in place.parent.glob(f".{place.name}.*"):
+        if time.time() - left.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _members(paths: PackagePaths) -> str:

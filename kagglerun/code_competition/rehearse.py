@@ -33,6 +33,7 @@ from kagglerun.workspace import Workspace
 
 ENVIRONMENTS = ("here", "image")
 _OWNER = "rehearsal"
+_STAGE = ".stage-"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def rehearse(
         _require_own_wheels(package)
     python, words = _environment(workspace, package, options)
     stage = _Stage(workspace, package, options, python)
-    shutil.rmtree(package.paths.rehearsal, ignore_errors=True)
+    for earlier in (package.paths.rehearsal, *package.paths.folder.glob(f"{_STAGE}*")):
+        shutil.rmtree(earlier, ignore_errors=True)
     results = []
     for name in dict.fromkeys((PUBLIC, *options.variants)):
         results.append(stage.perform(name))
@@ -148,7 +150,7 @@ class _Stage:
 
     def perform(self, name: str) -> VariantResult:
         """Run the notebook with one test set, and judge it."""
-        with tempfile.TemporaryDirectory(dir=self._package.paths.folder, prefix=".rehearsal-") as folder:
+        with tempfile.TemporaryDirectory(dir=self._package.paths.folder, prefix=_STAGE) as folder:
             try:
                 variant = self._variants.make(name, Path(folder))
             except DataError as error:

@@ -96,6 +96,11 @@ def test_failed_package_leaves_the_one_before_alone(trained: tuple[Workspace, Ru
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     with pytest.raises(PackageError, match="holds no package"):
         find_package(PackagePaths(tmp_path / "nothing"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/thesis.txt").write_text("all of it")
+    with pytest.raises(PackageError, match="is there already and is no package"):
+        make_package(workspace, run, PackageOptions(out=tmp_path / "other"))
+    assert (tmp_path / "other/thesis.txt").read_text() == "all of it"
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from kagglerun.code_competition.rehearse import Rehearsal, RehearsalOptions, reh
 from kagglerun.code_competition.variants import BROKEN, LARGER, NAMES, PUBLIC, SMALLER, UNSEEN
 from kagglerun.code_competition.wheels import collect_wheels
 from kagglerun.errors import ConfigError, PackageError, RehearsalFailed
+from kagglerun.experiment.predictions import read_predictions, write_predictions
 from kagglerun.files import read_json
 from kagglerun.sandbox.image import read_image
 from kagglerun.workspace import RunPaths, Workspace
@@ -102,15 +103,17 @@ def test_ensemble_package_passes(plain: tuple[Workspace, RunPaths, Package]) -> 
 
 def test_other_file_than_here_is_caught(plain: tuple[Workspace, RunPaths, Package]) -> None:
     workspace, run, package = plain
-    booster = package.paths.frozen.member(run.run_id).fold(0).booster(0)
-    kept = booster.read_text("utf-8")
-    booster.write_text(kept.replace("leaf_value=", "leaf_value=1"), "utf-8")
+    kept = read_predictions(run.test)
+    values = kept.values.copy()
+    values[3] *= 0.5
+    write_predictions(run.test, replace(kept, values=values))
     try:
         rehearsal = _only(workspace, package)
     finally:
-        booster.write_text(kept, "utf-8")
+        write_predictions(run.test, kept)
     assert not rehearsal.passed
-    assert "is not the file that was written here" in rehearsal.results[0].said[0]
+    said = rehearsal.results[0].said[0]
+    assert "is not the file that was written here: 1 of 62 cells differ, by" in said
     with pytest.raises(RehearsalFailed, match="failed its rehearsal; public: ") as caught:
         require_passed(rehearsal)
     assert caught.value.exit_code == 3
