@@ -48,8 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("KAGGLERUN_TEST_DATA"))
     parser.add_argument("--trials", type=int, default=5)
-    every = "carrying,choosing,command_line,coordinator,data_path,doctor,engine,ensembling,fetch,memory,postprocessing,"
-    every += "pruning,real_scores,study_page,submission_file,submit_faults,sweep_kills,throughput,transfer"
+    every = "carrying,choosing,command_line,coordinator,data_path,doctor,engine,ensembling,fetch,memory,"
+    every += "postprocessing,pruning,real_scores,study_page,submission_file,submit_faults,sweep_kills,throughput,"
+    every += "transfer"
     parser.add_argument("--parts", default=every, help="which of them, with commas")
     chosen = parser.parse_args()
     reports: dict[str, Callable[[], str]] = {
