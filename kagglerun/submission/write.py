@@ -112,6 +112,8 @@ def _rows_of(wanted: pd.DataFrame, given: pd.DataFrame, card: Card) -> NDArray[n
         DataError: an id has no prediction, or two.
     """
     names = list(card.ids)
+    if not names:
+        return _rows_by_position(wanted, given, card)
     if list(given.columns) != names:
         raise DataError(f"the predictions are for the ids {list(given.columns)}, the card has {names}")
     keys, targets = _keys(given), _keys(wanted)
@@ -127,6 +129,16 @@ def _rows_of(wanted: pd.DataFrame, given: pd.DataFrame, card: Card) -> NDArray[n
             hint=f"kagglerun fetch {card.ref} --force, then train again: the data is not the one that was trained on",
         )
     return np.asarray(found, dtype=np.int64)
+
+
+def _rows_by_position(wanted: pd.DataFrame, given: pd.DataFrame, card: Card) -> NDArray[np.int64]:
+    """Of a sample submission without ids: its rows are the test rows in their order."""
+    if len(wanted) != len(given):
+        raise DataError(
+            f"the sample submission has {len(wanted)} rows and no ids, and there are {len(given)} predictions",
+            hint=f"kagglerun fetch {card.ref} --force, then train again: the data is not the one that was trained on",
+        )
+    return np.arange(len(wanted), dtype=np.int64)
 
 
 def _keys(ids: pd.DataFrame) -> pd.Series[Any]:

@@ -134,3 +134,11 @@ def test_an_id_predicted_twice_is_refused(paths: CompetitionPaths, make_card: Ma
 def test_the_same_predictions_give_the_same_bytes(paths: CompetitionPaths, make_card: MakeCard) -> None:
     card, predictions = make_card(metric="auc"), _predictions([1, 2, 3], [0.1, 1 / 3, 0.9])
     assert _written(paths, card, predictions) == _written(paths, card, predictions)
+
+
+def test_a_sample_without_ids_is_filled_row_by_row(paths: CompetitionPaths, make_card: MakeCard) -> None:
+    card = make_card("face\n0\n0\n", ids=(), metric="auc")
+    rows = pd.DataFrame({"row": [0, 1]})
+    assert _written(paths, card, _predictions(rows, [0.25, 0.5])) == "face\n0.25\n0.5\n"
+    with pytest.raises(DataError, match="has 2 rows and no ids, and there are 1 predictions"):
+        _written(paths, card, _predictions(rows[:1], [0.25]))
