@@ -37,7 +37,7 @@ _OF_MODELS = {
 }
 _ANY_VERSION = frozenset({"psutil"})
 """Inference asks it for the free memory only, which every version tells; Kaggle's is older than what jobs need."""
-_TORCH_AND_ITS_OWN = re.compile(r"torch|torchvision|triton|sympy|cuda-.*|nvidia-[^m].*")
+TORCH_AND_ITS_OWN = re.compile(r"torch|torchvision|triton|sympy|cuda-.*|nvidia-[^m].*")
 """As notebooks that train take it: what a platform's own torch was built with stays with it."""
 
 
@@ -57,7 +57,7 @@ def requirements_of(data_set: DataSetPaths, packages: str, extra: Iterable[str] 
     bounds = _own_bounds()
     chosen = {}
     for name in sorted(names):
-        pinned = packages == "locked" or (packages == "keep-torch" and not _TORCH_AND_ITS_OWN.fullmatch(name))
+        pinned = packages == "locked" or (packages == "keep-torch" and not TORCH_AND_ITS_OWN.fullmatch(name))
         chosen[name] = Requirement(f"{name}=={_version(name)}") if pinned else bounds.get(name, Requirement(name))
     for text in extra:
         try:

@@ -17,7 +17,7 @@ import uv
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from kagglerun.code_competition.requirements import lacking
+from kagglerun.code_competition.requirements import TORCH_AND_ITS_OWN, lacking
 from kagglerun.errors import PackageError
 from kagglerun.own_wheel import write_own_wheel
 from kagglerun.sandbox.image import Image
@@ -45,14 +45,10 @@ def collect_wheels(folder: Path, requirements: Sequence[Requirement], image: Ima
     """
     folder.mkdir(parents=True, exist_ok=True)
     own_wheel(folder, requirements)
-    missing = lacking(requirements, image)
-    if missing:
-        pins = _closure(missing, requirements, image)
-        _download(
-            folder,
-            [f"{name}=={version}" for name, version in pins.items() if image.packages.get(name) != version],
-            image,
-        )
+    if lacking(requirements, image):
+        pins = _closure(requirements, image)
+        differing = [f"{name}=={version}" for name, version in pins.items() if image.packages.get(name) != version]
+        _download(folder, differing, image)
     return sorted(folder.glob("*.whl"))
 
 
@@ -95,23 +91,31 @@ def _record(files: Mapping[str, bytes], own_name: str) -> bytes:
     return "\n".join([*lines, f"{own_name},,", ""]).encode()
 
 
-def _closure(missing: Sequence[Requirement], requirements: Sequence[Requirement], image: Image) -> dict[str, str]:
-    """Versions of what is missing and of all that it needs; of what the image has, the image's versions.
+def _closure(requirements: Sequence[Requirement], image: Image) -> dict[str, str]:
+    """Versions of all that is needed: the image's wherever these fit.
+
+    A torch that the image has stays with what it was built with, of which the package index knows other builds only.
 
     Raises:
         PackageError: there is no such set.
     """
-    replaced = {canonicalize_name(wanted.name) for wanted in missing}
-    fixed = [f"{name}=={version}" for name, version in image.packages.items() if name not in replaced]
+    own_torch = "torch" not in {canonicalize_name(one.name) for one in lacking(requirements, image)}
+    kept = {
+        name: version for name, version in image.packages.items() if own_torch and TORCH_AND_ITS_OWN.fullmatch(name)
+    }
     with tempfile.TemporaryDirectory() as folder:
-        asked, constraints = Path(folder, "asked.in"), Path(folder, "constraints.txt")
-        asked.write_text("".join(f"{wanted}\n" for wanted in missing), "utf-8")
-        constraints.write_text("\n".join([*fixed, *(str(wanted) for wanted in requirements)]) + "\n", "utf-8")
+        asked, constraints, pins = (Path(folder, name) for name in ("asked.in", "constraints.txt", "pins.txt"))
+        asked.write_text("".join(f"{wanted}\n" for wanted in requirements), "utf-8")
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in kept.items()), "utf-8")
+        pins.write_text(image.constraints(), "utf-8")  # uv prefers the versions of a file that it is to write
         machine = ["--python-version", image.python, "--python-platform", uv_platform(image.platform)]
         plain = ["--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:"]
-        command = [uv.find_uv_bin(), "pip", "compile", *plain, *machine, "--constraints", str(constraints), str(asked)]
-        said = _run(command, f"no set of packages fits to Kaggle's image ({image.python})")
-    return {canonicalize_name(name): version for name, version in _PINNED.findall(said)}
+        files = ["--constraints", str(constraints), "--output-file", str(pins), str(asked)]
+        _run(
+            [uv.find_uv_bin(), "pip", "compile", *plain, *machine, *files], "no set of packages fits to Kaggle's image"
+        )
+        found = {canonicalize_name(name): version for name, version in _PINNED.findall(pins.read_text("utf-8"))}
+    return {name: version for name, version in found.items() if not (own_torch and TORCH_AND_ITS_OWN.fullmatch(name))}
 
 
 def uv_platform(platform: str) -> str:
