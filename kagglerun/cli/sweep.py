@@ -26,6 +26,9 @@ _DATABASE_ENVIRONMENT = ("KAGGLERUN_STUDIES_URL", "PGPASSWORD", "PGPASSFILE")
 """What a sweep reads from the environment besides what its runs do: a resume from another shell needs it too."""
 
 
+Follow = Annotated[bool, typer.Option("--follow", help="Follow the job until it ends; Ctrl-C leaves it running.")]
+
+
 def sweep(
     config: Annotated[str, typer.Argument(help="The config: a file, or a name in sweeps/.")],
     overrides: Annotated[
@@ -34,9 +37,7 @@ def sweep(
     foreground: Annotated[
         bool, typer.Option("--foreground", "-F", help="Stay in this terminal; Ctrl-C saves and stops.")
     ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Follow the job until it ends; Ctrl-C leaves it running.")
-    ] = False,
+    follow: Follow = False,
     until: Annotated[
         str | None, typer.Option(help="End at this time: 08:00 (the next one) or '2026-12-01 08:00'.")
     ] = None,

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from kagglerun.config.schema import Config
 
 
+Detach = Annotated[
+    bool, typer.Option("--detach", "-d", help="As a job, which goes on when you log out; returns at once.")
+]
+Follow = Annotated[
+    bool, typer.Option("--follow", help="With --detach: follow the job until it ends; Ctrl-C leaves it running.")
+]
+
+
 def train(
     config: Annotated[str, typer.Argument(help="A config: a name in sweeps/, or a path.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, e.g. optimizer.lr=3e-4")] = None,
@@ -36,12 +44,8 @@ def train(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="How many folds --folds-parallel trains at once.")
     ] = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="As a job, which goes on when you log out; returns at once.")
-    ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="With --detach: follow the job until it ends; Ctrl-C leaves it running.")
-    ] = False,
+    detach: Detach = False,
+    follow: Follow = False,
     on: On = None,
     gpu: RemoteGpu = None,
     packages: RemotePackages = "locked",

@@ -59,13 +59,7 @@ class NotebookSubmission:
 
 
 class _Door(KaggleClient):
-    """The server, where a submission is a version of a notebook instead of a file.
-
-    Args:
-        client: where the competition is.
-        kernel: the notebook's version, whose run is complete.
-        output: the file that it writes.
-    """
+    """See `by_notebook`."""
 
     def __init__(self, client: KaggleClient, kernel: KernelVersion, output: str) -> None:
         super().__init__(client.endpoint, client.credentials)
@@ -77,6 +71,17 @@ class _Door(KaggleClient):
         if before_entering:
             before_entering()
         return submit_kernel(self, slug, self._kernel, self._output, description)
+
+
+def by_notebook(client: KaggleClient, kernel: KernelVersion, output: str) -> KaggleClient:
+    """The server, where a submission is a version of a notebook instead of a file.
+
+    Args:
+        client: where the competition is.
+        kernel: the notebook's version, whose run is complete.
+        output: the file that it writes.
+    """
+    return _Door(client, kernel, output)
 
 
 def prepare_run(
@@ -220,7 +225,7 @@ def submit_run(
         return send_prepared(workspace, client, prepared)
     kernel = push_package(workspace, client, package, say, waiting)
     _compare_output(workspace, client, prepared, package, kernel, say)
-    return send_prepared(workspace, _Door(client, kernel, package.manifest.output), prepared)
+    return send_prepared(workspace, by_notebook(client, kernel, package.manifest.output), prepared)
 
 
 def push_package(

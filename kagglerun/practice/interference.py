@@ -13,7 +13,13 @@ from kagglerun.practice.sending import WEB_PAGE, refusal
 
 _CALL = re.compile(r"(?:/api)?/v1/[^/]+/([A-Za-z]+)")
 _UPLOAD = re.compile(r"/storage/uploads/[^/]+")
-_ENTRANTS = {"DownloadDataFiles", "DownloadDataFile", "StartSubmissionUpload", "CreateSubmission"}
+_ENTRANTS = {
+    "DownloadDataFiles",
+    "DownloadDataFile",
+    "StartSubmissionUpload",
+    "CreateSubmission",
+    "CreateCodeSubmission",
+}
 """Calls for which one must have entered the competition."""
 _NAMELESS = {"ListCompetitions", "IntrospectToken"}
 """Calls that name no competition."""

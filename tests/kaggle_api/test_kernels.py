@@ -102,11 +102,18 @@ def test_a_data_set_keeps_its_folders_and_the_same_files_are_sent_once(
     assert push_data_set(client, folder).version == 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "fault",
     [
         "api-break@CreateDataset",
         "api-error=503@CreateDataset",
+        "api-lost@CreateDataset",
+        "api-lost-error@CreateDataset",
+        "api-lost-html@CreateDataset",
+        "upload-break",
+        "upload-error=503",
+        "upload-lost",
         "api-break@StartBlobUpload",
         "api-error=500@StartBlobUpload*2",
         "api-break@GetDatasetStatus",
@@ -123,25 +130,6 @@ def test_a_data_set_is_made_once_and_the_same_command_ends_well(
     except KaggleError:
         assert push_data_set(client, folder).version == 1
     assert data_set_versions(workspace) == 1
-
-
-def test_a_reply_that_was_lost_after_the_data_set_was_made_is_read_back(
-    server: Server, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert server
-    client, folder = practice_client(workspace), write_data_set(tmp_path / "d")
-    ask, lost = data_sets.ask_owned, []
-
-    def losing(*arguments: Any, **more: Any) -> Any:
-        said = ask(*arguments, **more)
-        if more.get("tries") == 1:
-            lost.append(said)
-            raise ConnectionFailed("the connection broke off")
-        return said
-
-    monkeypatch.setattr(data_sets, "ask_owned", losing)
-    assert push_data_set(client, folder).version == 1
-    assert len(lost) == 1 and data_set_versions(workspace) == 1
 
 
 def test_a_file_that_does_not_arrive_makes_no_version(
@@ -173,6 +161,7 @@ def test_the_same_notebook_is_pushed_once_and_another_one_again(
     assert push_kernel(client, folder).version == 4, "nothing is remembered without a memory"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["api-break@SaveKernel", "api-error=502@SaveKernel", "api-html@SaveKernel"])
 def test_a_notebook_that_did_not_arrive_is_pushed_by_the_same_command(
     server: Server, workspace: Workspace, tmp_path: Path, fault: str
@@ -183,6 +172,17 @@ def test_a_notebook_that_did_not_arrive_is_pushed_by_the_same_command(
         push_kernel(client, folder, memory=memory)
     assert push_kernel(client, folder, memory=memory).version == 1
     assert versions(workspace) == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", ["api-lost@SaveKernel", "api-lost-half@SaveKernel", "api-lost-error@SaveKernel"])
+def test_a_push_whose_answer_was_lost_is_read_back(
+    server: Server, workspace: Workspace, tmp_path: Path, fault: str
+) -> None:
+    client, folder, memory = practice_client(workspace), write_kernel(tmp_path / "k"), tmp_path / "pushed.json"
+    set_faults(server, [read_fault(fault)])
+    assert push_kernel(client, folder, memory=memory).version == 1
+    assert push_kernel(client, folder, memory=memory).version == versions(workspace) == 1
 
 
 def test_a_process_that_was_killed_after_its_push_finds_it_again(
