@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,13 +181,7 @@ def test_a_session_whose_time_was_up_goes_on_from_its_own_output(coded: Workspac
         "    print('went on from', earlier.read_text())"
     )
     paths, told = coded.kernel("one-of-mine"), []
-    write_kernel(paths.folder, source)
-    paths.notebook.mkdir()
-    for name in ("k.ipynb", "kernel-metadata.json"):
-        (paths.folder / name).rename(paths.notebook / name)
-    said = json.loads((paths.notebook / "kernel-metadata.json").read_text())
-    said |= {"id": "practice/one-of-mine", "kernel_sources": []}
-    (paths.notebook / "kernel-metadata.json").write_text(json.dumps(said))
+    write_kernel(paths.notebook, source, id="practice/one-of-mine", kernel_sources=[])
     with pytest.raises(KernelFailed, match="version 2, is complete and packed no runs"):
         train_there(coded, practice_client(coded), RemoteTraining(paths, 1.0, 0), told.append)
     assert "its session's time was up; the next one goes on from there" in told

@@ -68,7 +68,7 @@ def write_data_set(folder: Path) -> Path:
 
 
 def write_kernel(folder: Path, source: str = "print(1)", **changes: Any) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": None, "source": [source]}
     (folder / "k.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     said = {"id": "INSERT_YOUR_USER_NAME/one-of-mine", "title": "one-of-mine", "code_file": "k.ipynb"}
