@@ -16,7 +16,8 @@ from kagglerun.code_competition.inference import InferenceReport, predict, predi
 from kagglerun.code_competition.inference.budget import Budget
 from kagglerun.code_competition.inference.gathered import Gathered, Unit, in_order
 from kagglerun.code_competition.inference.member import Member
-from kagglerun.errors import TrainingError
+from kagglerun.code_competition.inference.submission_file import SubmissionFile
+from kagglerun.errors import DiskFull, TrainingError
 from kagglerun.experiment.predictions import read_predictions
 from kagglerun.workspace import RunPaths, Workspace
 from tests.code_competition.packaging_runs import join, submission_of
@@ -140,6 +141,23 @@ def test_a_member_that_fails_is_left_out_once_there_is_a_file(
     report = run_within(frozen, tmp_path, seconds=1000)
     assert report.used == {frozen.members[0]: 3} and len(report.left_out) == 3
     assert "it failed: out of memory" in report.left_out[0]
+
+
+def test_a_file_that_cannot_be_written_again_stays_as_it_was(
+    frozen: Frozen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SubmissionFile.write
+
+    def write(self: SubmissionFile, values: np.ndarray, used: dict[str, int]) -> None:
+        if self.held:
+            raise DiskFull("the disk is full")
+        real(self, values, used)
+
+    monkeypatch.setattr(SubmissionFile, "write", write)
+    report = run_within(frozen, tmp_path, seconds=1000)
+    assert sum(report.used.values()) == 1 and not report.complete
+    assert report.left_out[-1] == "the file was not written again, the earlier one stays: the disk is full"
+    assert len(written(report)) == 31
 
 
 def test_members_come_before_folds_and_folds_before_views() -> None:

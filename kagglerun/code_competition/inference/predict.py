@@ -118,7 +118,7 @@ class _Run:
             units = units[:0]
             gathered.add(Unit(self.inference.members[0].run, 0, 0), np.zeros((0, len(self.inference.names))))
         self._predict_all(units, gathered, file)
-        if not file.holds(gathered.used):
+        if file.held != gathered.used:
             self._write(file, gathered)
         return self._report(file, gathered)
 
@@ -133,7 +133,7 @@ class _Run:
             try:
                 with as_many_threads(self.members[unit.member].config.training.cpu_threads):
                     values = self._predict(unit, first)
-            except (KagglerunError, RuntimeError, MemoryError) as error:
+            except Exception as error:  # a member's own code may raise anything; the file that stands is worth keeping
                 if first:
                     raise
                 self._left_out.append(f"{unit} left out: it failed: {_reason(error)}")
@@ -195,8 +195,15 @@ class _Run:
         return Postprocess.from_dict(read_json(self.paths.postprocess))
 
     def _write(self, file: SubmissionFile, gathered: Gathered) -> None:
+        """Write the file; where one stands already, it stays when that fails."""
         started = time.monotonic()
-        file.write(gathered.result(), gathered.used)
+        try:
+            file.write(gathered.result(), gathered.used)
+        except KagglerunError as error:
+            if not file.held:
+                raise
+            self._left_out.append(f"the file was not written again, the earlier one stays: {error.message}")
+            self.tell(self._left_out[-1])
         self.budget.wrote(time.monotonic() - started)
 
     def _report(self, file: SubmissionFile, gathered: Gathered) -> InferenceReport:
@@ -205,12 +212,12 @@ class _Run:
         notes = list(self.tests.notes)
         if broken:
             notes.append(f"{len(broken)} images cannot be read and count as grey ones, the first is {broken[0].name}")
-        if gathered.blend is not None and len(gathered.used) < len(self.members):
-            notes.append(gathered.blend.without([run for run in self.members if run not in gathered.used]))
+        if gathered.blend is not None and len(file.held) < len(self.members):
+            notes.append(gathered.blend.without([run for run in self.members if run not in file.held]))
         return InferenceReport(
             file=file.path,
             rows=count,
-            used=gathered.used if count else {},
+            used=file.held if count else {},
             left_out=tuple(self._left_out),
             notes=tuple(notes),
             broken_images=len(broken),

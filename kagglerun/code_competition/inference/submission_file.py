@@ -34,12 +34,13 @@ class SubmissionFile:
         tests: the test rows.
         hooks: the run's own code, which may write the cells.
         path: the file; its ending follows the sample's.
+        held: member to the number of its predictions that the file was made of; empty before there is one.
     """
 
     tests: TestSet
     hooks: CompetitionHooks
     path: Path
-    _held: dict[str, int] | None = field(default=None)
+    held: dict[str, int] = field(default_factory=dict)
     _written: float = field(default=0.0)
 
     def write(self, values: NDArray[np.float64], used: dict[str, int]) -> None:
@@ -47,7 +48,7 @@ class SubmissionFile:
 
         Args:
             values: predictions of the test rows, float64 (n, k), after post-processing.
-            used: what they were made of; see `holds`.
+            used: what they were made of; see `held`.
 
         Raises:
             DataError: they do not fit the sample submission.
@@ -55,11 +56,7 @@ class SubmissionFile:
         tests = self.tests
         predictions = Predictions(tests.ids, values, names_of(tests.card, values), cells=self._cells(values))
         self.path = write_submission(tests.paths, tests.card, predictions, self.path)
-        self._held, self._written = dict(used), time.monotonic()
-
-    def holds(self, used: dict[str, int]) -> bool:
-        """Whether the file that stands there was made of these predictions."""
-        return self._held == used
+        self.held, self._written = dict(used), time.monotonic()
 
     @property
     def age(self) -> float:

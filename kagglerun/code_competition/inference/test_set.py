@@ -172,6 +172,9 @@ class TestSet:
                 numbers = as_numbers(column)
                 lost = int((np.isnan(numbers) & column.notna().to_numpy()).sum())
                 table[name] = numbers
+            elif kind == "date" and now == "text":
+                table[name] = pd.to_datetime(column.astype("string"), errors="coerce", format="mixed")
+                lost = int((table[name].isna() & column.notna()).sum())
             elif kind == "text" and column.notna().any():
                 table[name] = column.astype("string").astype("str").where(column.notna())
             if told and lost:
