@@ -182,14 +182,14 @@ def pool_of_noise(made: Made, draw: int, runs: int = 25) -> Pool:
 @pytest.mark.long
 def test_runs_that_know_nothing_look_good_where_they_are_fitted_and_not_in_the_nested_score(made: Made) -> None:
     honest, fitted = [], []
-    for draw in range(6):
+    for draw in range(4):
         pool = pool_of_noise(made, draw)
         nested, _ = nest(pool, [Method.MEAN, Method.HILL])
         honest.append(pool.judge.score(pool.everything, nested.finished))
         fitted.append(pool.judge.score(pool.everything, nested.blend.combine(dict(pool.oof))))
     assert np.mean(fitted) > 0.57
-    # Six figures with a standard error of about 0.033 each.
-    assert abs(np.mean(honest) - 0.5) < 0.04
+    # Four figures with a standard error of about 0.033 each.
+    assert abs(np.mean(honest) - 0.5) < 0.05
 
 
 @pytest.mark.long
