@@ -62,7 +62,8 @@ class Postprocess:
         try:
             return cls(tuple(_step(dict(one)) for one in saved["steps"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"this is no post-processing that this version knows: {error!r}") from error
+            told = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"this is no post-processing that this version knows: {told}") from error
 
     def __str__(self) -> str:
         """In a line, for people: `class cutoffs 0.52 1.61`."""
@@ -98,8 +99,10 @@ def _values(step: Step) -> dict[str, Any]:
 
 
 def _step(saved: dict[str, Any]) -> Step:
-    kind = _KINDS[saved.pop("kind")]
-    made: Step = kind(**{name: _frozen(value) for name, value in saved.items()})
+    name = saved.pop("kind")
+    if name not in _KINDS:
+        raise ValueError(f"there is no step {name!r}")
+    made: Step = _KINDS[name](**{name: _frozen(value) for name, value in saved.items()})
     return made
 
 

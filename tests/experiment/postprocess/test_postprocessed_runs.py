@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from kagglerun import metrics
+from kagglerun.cli.main import run as kagglerun
 from kagglerun.config.load import load_card, load_config, parse_config
 from kagglerun.config.schema import Config
 from kagglerun.errors import ConfigError
@@ -66,7 +67,7 @@ def run(workspace: Workspace, run_id: str, **sections: Any) -> RunResult:
 
 
 def test_a_run_keeps_raw_predictions_scores_nested_and_submits_post_processed_ones(
-    workspace: Workspace, rare: CompetitionPaths
+    workspace: Workspace, rare: CompetitionPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result, plain = run(workspace, "auto"), run(workspace, "none", postprocess="none")
     auto, none = workspace.run("made", "auto"), workspace.run("made", "none")
@@ -79,6 +80,10 @@ def test_a_run_keeps_raw_predictions_scores_nested_and_submits_post_processed_on
     assert fitted is not None and isinstance(fitted.steps[0], Thresholds)
     assert saved["postprocess"] == str(fitted)
     assert postprocess.read(none) is None and "raw_score" not in read_json(none.metrics)
+    assert kagglerun(["show", "auto"]) == 0
+    shown = capsys.readouterr().out
+    assert f"all OOF  {result.score:.5f}" in shown
+    assert f"raw      {result.raw_score:.5f}, before {fitted}" in shown
     values = read_predictions(auto.test).values[:, 0]
     written = pd.read_csv(file_of_run(auto, rare, load_card(rare.card)))
     [point] = fitted.steps[0].points
