@@ -30,6 +30,7 @@ def show(
         return
     _print_head(facts)
     _print_scores(facts["metrics"])
+    _print_pairs("members: weight, and what the score loses without them", facts["members"])
     _print_pairs("config, where it differs from the defaults", facts["config"])
     _print_submissions(facts["submissions"])
     _print_pairs("fingerprint", {key: str(value)[:12] for key, value in facts["fingerprint"].items()})
@@ -51,10 +52,11 @@ def _facts(paths: RunPaths) -> dict[str, Any]:
         "status": status,
         "pruned": _json_of(paths.pruned) if status.get("state") == "PRUNED" else {},
         "metrics": _json_of(paths.metrics),
+        "members": _members(paths),
         "config": _changed_config(paths),
         "fingerprint": _json_of(paths.fingerprint),
         "submissions": _lines_of(paths.submissions),
-        "weights_deleted": why_no_weights(paths),
+        "weights_deleted": None if paths.ensemble.is_file() else why_no_weights(paths),
         "mlflow_run": tracked.get("mlflow_run"),
         "files": sorted(str(path.relative_to(paths.folder)) for path in paths.folder.rglob("*") if path.is_file()),
     }
@@ -64,6 +66,16 @@ def _json_of(path: Path) -> dict[str, Any]:
     from kagglerun.files import read_json
 
     return dict(read_json(path)) if path.is_file() else {}
+
+
+def _members(paths: RunPaths) -> dict[str, str]:
+    """Of an ensemble: run id to its weight and gain."""
+    found = {}
+    for member in _json_of(paths.ensemble).get("members", ()):
+        gain, error = member.get("gain"), member.get("gain_error")
+        told = "" if gain is None else f"  {gain:+.5f}" + (f" ± {error:.5f}" if error is not None else "")
+        found[member["run"]] = f"{member['weight']:.3f}{told}"
+    return found
 
 
 def _lines_of(path: Path) -> list[dict[str, Any]]:

@@ -40,6 +40,13 @@ def make_again(workspace: Workspace, run: RunPaths, tell: Tell = lambda _: None)
     model = config.model
     if not isinstance(model, EnsembleModelConfig):
         raise ConfigError(f"the run {run.run_id} is no ensemble", hint=f"kagglerun reproduce {run.run_id}")
+    missing = [name for name in model.runs if not workspace.run(run.slug, name).oof.is_file()]
+    if missing:
+        raise ConfigError(
+            f"runs that {run.run_id} was chosen from are not here: {', '.join(missing[:5])}"
+            + (f" and {len(missing) - 5} more" if len(missing) > 5 else ""),
+            hint="kagglerun sync pull    (brings runs that were pushed; the ensemble itself can be submitted as it is)",
+        )
     options = Options(model.method, model.top, config.name or "ensemble", config.seed)
     _, written = compute(workspace, run.slug, model.runs, options, tell)
     return tuple(_differences(run, written))

@@ -35,9 +35,12 @@ def test_the_whole_way_from_runs_to_an_ensemble_that_is_shown_and_made_again(
     [run] = [run for run in made.workspace.all_runs("made") if run.run_id.startswith("three-")]
     assert {path.name for path in run.plots.glob("*.png")} >= {"weights.png", "fold_scores.png"}
     assert kagglerun(["show", run.run_id]) == 0
-    assert "ensemble" in capsys.readouterr().out
+    assert "members: weight, and what the score loses without them" in capsys.readouterr().out
     assert kagglerun(["reproduce", run.run_id]) == 0
     assert capsys.readouterr().out.strip() == "equal"
+    made.workspace.run("made", "run-1").oof.unlink()
+    assert kagglerun(["reproduce", run.run_id]) == 2
+    assert "are not here: run-1" in capsys.readouterr().err
 
 
 @pytest.mark.long
