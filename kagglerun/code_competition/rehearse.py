@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.tags import sys_tags
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 
 from kagglerun.code_competition.forecast import Forecast, Measured, forecast
 from kagglerun.code_competition.judge import VariantResult, judge
 from kagglerun.code_competition.package import Package
 from kagglerun.code_competition.variants import NAMES, PUBLIC, Variants
+from kagglerun.code_competition.wheels import needs_of
 from kagglerun.config.load import load_card
 from kagglerun.errors import ConfigError, DataError, RehearsalFailed, unknown_name
 from kagglerun.files import write_json
@@ -191,7 +191,7 @@ def _environment(workspace: Workspace, package: Package, options: RehearsalOptio
         raise unknown_name("value of --environment", options.environment, ENVIRONMENTS)
     image = read_image(options.image_packages)
     if options.environment == "image":
-        names = [name for name in _names(package.manifest.requirements) if name in image.packages]
+        names = needs_of(package.paths.wheels) & set(image.packages)
         python = image_environment(workspace.rehearsals, image, names)
         kind = "Kaggle's versions"
     else:
@@ -214,10 +214,6 @@ def _require_own_wheels(package: Package) -> None:
                 f"{wheel.name} is for Kaggle's Python {package.manifest.python}, not for this one ({here})",
                 hint="--environment image rehearses with that Python; --no-rehearse leaves it out",
             )
-
-
-def _names(requirements: Sequence[str]) -> list[str]:
-    return [canonicalize_name(Requirement(text).name) for text in requirements]
 
 
 def _forecast(results: Sequence[VariantResult], package: Package, options: RehearsalOptions) -> Forecast | None:

@@ -52,6 +52,18 @@ def collect_wheels(folder: Path, requirements: Sequence[Requirement], image: Ima
     return sorted(folder.glob("*.whl"))
 
 
+def needs_of(folder: Path) -> set[str]:
+    """Names of all that the wheels in a folder ask for, without extras."""
+    names = set()
+    for wheel in sorted(folder.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = archive.read(metadata).decode().partition("\n\n")[0].splitlines()
+        asked = [Requirement(line.partition(":")[2].strip()) for line in lines if line.startswith("Requires-Dist:")]
+        names |= {canonicalize_name(one.name) for one in asked if not one.marker or one.marker.evaluate({"extra": ""})}
+    return names
+
+
 def own_wheel(folder: Path, requirements: Iterable[Requirement]) -> Path:
     """kagglerun's wheel, with `requirements` instead of all that training needs."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -141,6 +141,7 @@ def test_wheel_of_kagglerun_asks_for_what_inference_needs_only(tmp_path: Path) -
     assert asked == ["Requires-Dist: numpy>=2.0", "Requires-Dist: polars"]
     assert len(record.splitlines()) == len(names)
     assert not [name for name in names if name.endswith((".lock", "entry_points.txt"))]
+    assert wheels.needs_of(tmp_path) == {"numpy", "polars"}
     again = wheels.own_wheel(tmp_path / "..", [Requirement("numpy>=2.0"), Requirement("polars")])
     assert again.read_bytes() == wheel.read_bytes()
 
