@@ -54,7 +54,7 @@ def collect_wheels(folder: Path, requirements: Sequence[Requirement], image: Ima
 
 def needs_of(folder: Path) -> set[str]:
     """Names of all that the wheels in a folder ask for, without extras."""
-    names = set()
+    names: set[str] = set()
     for wheel in sorted(folder.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
             metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
