@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Depends, Request
@@ -203,8 +204,12 @@ async def _live(host: Host, run: KernelRun) -> AsyncIterator[str]:
 @router.post(_KERNELS + "/DeleteKernel")
 def delete_kernel(message: wire.KernelRequest, host: HostOf) -> wire.Done:
     """Delete a notebook with all its versions."""
-    if not host.kernels.remove(check_ref(message.user_name or USER, message.kernel_slug)):
+    ref = check_ref(message.user_name or USER, message.kernel_slug)
+    runs = host.kernels.runs(ref)
+    if not host.kernels.remove(ref):
         raise ApiError(404, "Not found")
+    for run in runs:
+        shutil.rmtree(host.paths.kernel_run(run.number).folder, ignore_errors=True)
     return wire.Done()
 
 

@@ -188,3 +188,13 @@ def test_no_file_of_a_data_set_can_be_written_elsewhere(client: Client, name: st
     )
     assert made.status_code == 400 or name == ""
     assert not list(client.paths.folder.rglob("evil"))
+
+
+def test_a_deleted_notebook_is_gone(client: Client) -> None:
+    said = {"slug": "practice/soon-deleted", "newTitle": "soon deleted", "language": "python", "kernelType": "script"}
+    assert client.call("SaveKernel", KERNELS, text="print(1)", **said).json()["versionNumber"] == 1
+    assert client.call("DeleteKernel", KERNELS, userName="practice", kernelSlug="soon-deleted").status_code == 200
+    gone = client.call("GetKernelSessionStatus", KERNELS, userName="practice", kernelSlug="soon-deleted")
+    assert gone.status_code == 403 and "was denied" in gone.text
+    assert client.call("DeleteKernel", KERNELS, userName="practice", kernelSlug="soon-deleted").status_code == 404
+    assert client.call("DeleteKernel", KERNELS, userName="somebody", kernelSlug="soon-deleted").status_code == 403
