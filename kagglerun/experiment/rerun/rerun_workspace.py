@@ -66,5 +66,7 @@ def _lay_out(workspace: Workspace, run: RunPaths, scratch: Workspace) -> None:
         write_bytes(copy.hooks, kept.hooks.read_bytes())
     workspace.cache.mkdir(parents=True, exist_ok=True)
     for place, target in ((scratch.cache, workspace.cache), (scratch.settings, workspace.settings)):
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)  # by torch's compiler, which goes on with the folder of a rerun that is over
         place.unlink(missing_ok=True)
         place.symlink_to(target.resolve())
