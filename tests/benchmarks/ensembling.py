@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -150,6 +151,9 @@ class Judged:
         best_held_out: the score of the best run there, the one with the best OOF score.
         runs_optimism: by how much the OOF scores of all runs are better than the truth, their mean: the luck of the
             split, which no figure from one part of the rows can know.
+        added: by how much the nested score is better than the truth beyond that, where both are judged by the model of
+            one fold at a time, as out-of-fold predictions are: the mean over folds' models is better, for runs more
+            than for ensembles.
     """
 
     report: Report
@@ -158,6 +162,7 @@ class Judged:
     held_out_error: float
     best_held_out: float
     runs_optimism: float
+    added: float
 
     @property
     def sign(self) -> float:
@@ -193,9 +198,11 @@ def judge(source: Source, data: Path, split: int, folder: Path, stops_early: boo
     targets = truth[list(card.targets)].to_numpy()
     targets = targets[:, 0].astype(np.int64) if card.task == "binary" else targets.astype(np.float64)
 
-    def score(run_id: str, rows: Any = slice(None)) -> float:
-        values = read_predictions(workspace.run(source.bundle, run_id).test).values
+    def score_of(values: NDArray[np.float64], rows: Any = slice(None)) -> float:
         return score_rows(metric, card, targets[rows], values[rows], truth.iloc[rows])
+
+    def score(run_id: str, rows: Any = slice(None)) -> float:
+        return score_of(read_predictions(workspace.run(source.bundle, run_id).test).values, rows)
 
     draws = [generator(split, "held out", number).integers(len(truth), size=len(truth)) for number in range(100)]
     sign = 1.0 if card.greater_is_better else -1.0
@@ -203,7 +210,20 @@ def judge(source: Source, data: Path, split: int, folder: Path, stops_early: boo
     best = max(runs, key=lambda run: sign * (run.score or 0.0))
     error = float(np.std([score(report.run.run_id, rows) for rows in draws], ddof=1))
     optimism = float(np.mean([sign * ((run.score or 0.0) - score(run.run_id)) for run in runs]))
-    return Judged(report, len(runs), score(report.run.run_id), error, score(best.run_id), optimism)
+    tests = {run.run_id: _tests_of_folds(workspace, source, run.run_id) for run in runs}
+    n_folds = len(report.fold_scores)
+    joined = [
+        report.nested.blend.combine({run: parts[fold] for run, parts in tests.items()}) for fold in range(n_folds)
+    ]
+    of_ensemble = sign * (report.score - float(np.mean([score_of(values) for values in joined])))
+    of_runs = [sign * ((run.score or 0.0) - float(np.mean(list(map(score_of, tests[run.run_id]))))) for run in runs]
+    added = of_ensemble - float(np.mean(of_runs))
+    return Judged(report, len(runs), score(report.run.run_id), error, score(best.run_id), optimism, added)
+
+
+def _tests_of_folds(workspace: Workspace, source: Source, run_id: str) -> list[NDArray[np.float64]]:
+    """Predictions for the test rows by the model of each fold, (n, k) each."""
+    return [read_predictions(fold.test).values for fold in workspace.run(source.bundle, run_id).all_folds()]
 
 
 def _host(workspace: Workspace, source: Source, data: Path, split: int) -> tuple[Card, pd.DataFrame]:
@@ -256,9 +276,10 @@ def report(data: Path, names: Sequence[str] = (), splits: int | None = None, sto
         counted.append(_count(source, found))
     lines += [
         "",
-        "`optimism` is nested minus truth; that of the single runs is the luck of a split, and the difference, with",
-        "its standard error over the splits, is what choosing and weighting adds. `beyond`: splits in which the truth",
-        "is worse than all of the figure's interval; than that with the truth's own error.",
+        "`optimism` is nested minus truth; that of the single runs is the luck of a split. `added`, with its standard",
+        "error over the splits, is what choosing and weighting adds to it, judged by the model of one fold at a time.",
+        "`beyond`: splits in which the truth is worse than all of the figure's interval; than that with the truth's",
+        "own error.",
         "",
     ]
     heading = "| data | splits | beyond | optimism | of the runs | added | better than the best run | by (mean) |"
@@ -278,7 +299,7 @@ def _row(source: Source, split: int, judged: Judged) -> str:
 def _count(source: Source, found: Sequence[Judged]) -> str:
     leads = [one.sign * (one.held_out - one.best_held_out) for one in found]
     optimism, runs = (np.asarray([getattr(one, name) for one in found]) for name in ("optimism", "runs_optimism"))
-    added = optimism - runs
+    added = np.asarray([one.added for one in found])
     error = f" ± {added.std(ddof=1) / np.sqrt(len(added)):.5f}" if len(added) > 1 else ""
     beyond = sum(one.is_beyond_its_interval for one in found), sum(one.is_beyond_both_intervals for one in found)
     return (
