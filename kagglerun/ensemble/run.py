@@ -22,10 +22,10 @@ from kagglerun.ensemble.members import Choice, Loaded, choose, correlations, loa
 from kagglerun.ensemble.methods import Method, available, require
 from kagglerun.ensemble.nesting import Nested, Tell, best_single, nest
 from kagglerun.ensemble.write import Written, write_run
-from kagglerun.errors import DataError
 from kagglerun.experiment.fingerprint import Fingerprint
 from kagglerun.experiment.predictions import Predictions, names_of
-from kagglerun.experiment.prepare import Prepared, prepare
+from kagglerun.experiment.prepare import Prepared
+from kagglerun.experiment.prepare_again import prepare_again
 from kagglerun.experiment.run import new_run_id
 from kagglerun.experiment.runs import RunSummary
 from kagglerun.files import sha256_of_file, sha256_of_json
@@ -122,7 +122,8 @@ def compute(
     started = time.monotonic()
     run = workspace.run(slug, new_run_id(Config(name=options.name)))
     choice = choose(workspace, slug, named)
-    prepared = _prepared(workspace, choice)
+    newest = choice.runs[-1]
+    prepared = prepare_again(workspace, workspace.run(slug, newest.run_id), newest)
     loaded = load(workspace, choice, prepared, options.top, options.seed)
     pool = loaded.pool
     tell(f"{len(choice.runs)} runs to choose from, {len(pool.oof)} of them good enough to be looked at")
@@ -177,25 +178,6 @@ def _chooses_its_step(config: Config) -> bool:
     if isinstance(config.model, TabularBoostingConfig):
         return config.model.early_stopping_rounds > 0
     return config.training.keep == "best"
-
-
-def _prepared(workspace: Workspace, choice: Choice) -> Prepared:
-    """The competition, made ready as for the newest of the runs.
-
-    Raises:
-        DataError: it is not what it was when the runs began.
-    """
-    newest = choice.runs[-1]
-    prepared = prepare(workspace, load_config(workspace.run(newest.slug, newest.run_id).config))
-    now = prepared.fingerprint
-    if now.comparable != newest.comparable:
-        parts = [part for part in ("data", "folds", "metric") if getattr(now, part) != newest.fingerprint.get(part)]
-        raise DataError(
-            f"the {' and '.join(parts) or 'metric code'} of {newest.slug} changed since the run {newest.run_id} began, "
-            "so that its predictions cannot be judged any more",
-            hint="train the runs again, or bring back the files: kagglerun fetch",
-        )
-    return prepared
 
 
 def _config(prepared: Prepared, choice: Choice, options: Options) -> Config:

@@ -16,7 +16,8 @@ from kagglerun.experiment.postprocess import read as read_postprocess
 from kagglerun.experiment.postprocess.fit import Problem
 from kagglerun.experiment.postprocess.nested import nested
 from kagglerun.experiment.predictions import Predictions, read_predictions
-from kagglerun.experiment.prepare import Prepared, prepare
+from kagglerun.experiment.prepare import Prepared
+from kagglerun.experiment.prepare_again import prepare_again
 from kagglerun.experiment.runs import list_runs, summarise
 from kagglerun.metrics import losses_of_rows
 from kagglerun.workspace import RunPaths, Workspace
@@ -122,16 +123,7 @@ def _prepared(workspace: Workspace, runs: Sequence[RunPaths]) -> Prepared:
         for run in list_runs(workspace, wanted.slug)
         if run.comparable == wanted.comparable and not workspace.run(run.slug, run.run_id).ensemble.is_file()
     ]
-    prepared = prepare(workspace, load_config((trained or list(runs))[0].config))
-    now = prepared.fingerprint
-    if now.comparable != wanted.comparable:
-        parts = [part for part in ("data", "folds", "metric") if getattr(now, part) != wanted.fingerprint.get(part)]
-        raise DataError(
-            f"the {' and '.join(parts) or 'metric code'} of {wanted.slug} changed since the run {wanted.run_id} began, "
-            "so that its predictions cannot be scored any more",
-            hint="train the runs again, or bring back the files: kagglerun fetch",
-        )
-    return prepared
+    return prepare_again(workspace, (trained or list(runs))[0], wanted)
 
 
 def _processed(prepared: Prepared, run: RunPaths, oof: Predictions) -> Numbers:
