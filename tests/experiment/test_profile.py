@@ -77,6 +77,7 @@ def test_a_profile_tells_stages_and_gains_and_writes_nothing(
     assert not made.runs.exists() and not made.mlflow_db.exists()
 
 
+@pytest.mark.long
 def test_the_table_names_the_stages_and_what_was_tried(made: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["profile", "net.yaml", "training.deterministic=false", "--seconds", "1"]) == 0
     shown = capsys.readouterr().out

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
 
+import psycopg
 import pytest
 
 PASSWORD = "s3cret/word"
@@ -94,7 +95,8 @@ class Server:
             )
         deadline = time.monotonic() + 60
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            # It listens before it lets anybody in.
+            with contextlib.suppress(psycopg.OperationalError), self._connect():
                 return
             assert self._process.poll() is None and time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.05)
@@ -108,10 +110,11 @@ class Server:
 
     def execute(self, statement: LiteralString) -> None:
         """Execute a statement."""
-        import psycopg
-
-        with psycopg.connect(self.address, password=PASSWORD) as connection:
+        with self._connect() as connection:
             connection.execute(statement)
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.address, password=PASSWORD)
 
 
 @contextlib.contextmanager

@@ -245,6 +245,7 @@ def test_a_run_deleted_from_the_database_is_made_again(tracked: Workspace, run: 
     database.close()
 
 
+@pytest.mark.long
 def test_several_processes_make_the_database_and_write_to_it_at_once(workspace: Workspace) -> None:
     code = """
         import sys

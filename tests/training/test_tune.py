@@ -151,6 +151,7 @@ def test_an_answer_is_kept_and_not_measured_again(fake_gpu: dict[int, int], tmp_
     assert max(fake_gpu.values()) == 3, "another model and another precision are measured"
 
 
+@pytest.mark.long
 def test_real_updates_that_run_out_of_memory_give_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("reset_peak_memory_stats", None), ("synchronize", None), ("max_memory_reserved", 123)):
         monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
@@ -189,6 +190,7 @@ def test_nothing_is_compiled_on_a_cpu(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_each_mode_is_tried_once_and_one_that_fails_is_left_out(
     monkeypatch: pytest.MonkeyPatch, fake_gpu: dict[int, int], tmp_path: Path
 ) -> None:
