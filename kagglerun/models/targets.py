@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 
 from kagglerun.config.card import Task
@@ -119,4 +120,6 @@ def activate(logits: Tensor, task: Task, transform: TargetTransform | None) -> T
         return logits.softmax(dim=1)
     if transform is not None:
         return torch.from_numpy(transform.inverse(logits.numpy()))
-    return logits.sigmoid()
+    # torch's own rounds the last numbers of a tensor otherwise than those before, so that a row's bits would depend on
+    # how many rows are predicted with it.
+    return torch.from_numpy(np.asarray(expit(logits.numpy()), dtype=np.float64))

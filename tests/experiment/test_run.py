@@ -139,7 +139,7 @@ run_experiment(workspace, load_config(Path(sys.argv[1])), sys.argv[2])
 def test_killed_with_sigkill_again_and_again_and_resumed_gives_the_same_bits(
     workspace: Workspace, competition: CompetitionPaths, tmp_path: Path
 ) -> None:
-    training = {"epochs": 200, "batch_size": 4, "cpu_threads": 1, "device": "cpu", "ema": 0.9, "accumulate": 2}
+    training = {"epochs": 100, "batch_size": 4, "cpu_threads": 1, "device": "cpu", "ema": 0.9, "accumulate": 2}
     training |= {"checkpoint_seconds": 0.02}
     config = make_config(workspace, NEURAL, training=training)
     run_experiment(workspace, config, "whole")

@@ -57,6 +57,14 @@ def _make(workspace: Workspace, *arguments: str) -> tuple[Path, str]:
     return notebook, notebook.stem
 
 
+def _mount(machine: FakePlatform, notebook: Path) -> None:
+    """Attach the data set beside a notebook, as its user does on Kaggle."""
+    described = notebook.parent / "data-set"
+    if described.is_dir():
+        title = json.loads((described / "dataset-metadata.json").read_text())["title"]
+        shutil.copytree(described, machine.root / "kaggle/input" / title)
+
+
 def _same_predictions(run_folder: Path, reference: Path) -> bool:
     return all(
         (run_folder / name).read_bytes() == (reference / name).read_bytes() for name in ("oof.parquet", "test.parquet")
@@ -104,6 +112,7 @@ def test_kaggle_notebook_stops_in_time_and_goes_on_from_its_own_output(
 ) -> None:
     reference = _train_here(made, "net.yaml")
     notebook, run_id = _make(made, "net.yaml", "--for", "kaggle")
+    _mount(machine, notebook)
     shutil.copytree(made.competition("made").data, machine.root / "kaggle/input/competitions/made")
     working = machine.root / "kaggle/working"
 
@@ -130,6 +139,7 @@ def test_kaggle_notebook_stops_in_time_and_goes_on_from_its_own_output(
 
 def test_interrupted_cell_saves_and_the_same_cell_goes_on(made: Workspace, machine: FakePlatform) -> None:
     notebook, run_id = _make(made, "net.yaml", "--for", "kaggle")
+    _mount(machine, notebook)
     shutil.copytree(made.competition("made").data, machine.root / "kaggle/input/made")
     content = nbformat.read(notebook, as_version=4)
     content.cells.append(nbformat.v4.new_code_cell("session.work()"))

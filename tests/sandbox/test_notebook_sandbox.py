@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -174,21 +176,27 @@ sys.stdout.write(f"{run.state} {run.log}")
 """
 
 
+@pytest.fixture
+def anybodys() -> Iterator[Path]:
+    """A folder that every user may use; pytest's own belong to one."""
+    with tempfile.TemporaryDirectory(prefix="kagglerun-anybody-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
 @pytest.mark.long
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-def test_other_users_run_notebooks_where_the_kernel_lets_them(tmp_path: Path) -> None:
+def test_other_users_run_notebooks_where_the_kernel_lets_them(anybodys: Path) -> None:
     require_sandbox()
     another = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
     python = f"/usr/bin/python3.{sys.version_info.minor}"  # this one may lie in root's home
     packages = f"{Path(kagglerun.__file__).parents[1]}:{sysconfig.get_path('purelib')}"
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": packages, "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": packages, "HOME": str(anybodys), "TMPDIR": str(anybodys)}
     tried = [[python, "-c", "import kagglerun, nbclient"], ["bwrap", "--unshare-user", "--ro-bind", "/", "/", "true"]]
     if any(subprocess.run([*another, *one], env=environment, capture_output=True).returncode for one in tried):
         pytest.skip("other users may not make namespaces here, or cannot read a Python with these packages")
-    write_notebook(tmp_path / "made.ipynb", "import os; print(os.getuid()); made = open('mine', 'w')")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o777)
-    command = [*another, python, "-c", _AS_ANOTHER, str(tmp_path)]
+    write_notebook(anybodys / "made.ipynb", "import os; print(os.getuid()); made = open('mine', 'w')")
+    command = [*another, python, "-c", _AS_ANOTHER, str(anybodys)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stdout == "finished ('0',)", done.stderr
 
