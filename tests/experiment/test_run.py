@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -133,29 +132,6 @@ from pathlib import Path
 workspace = Workspace.find()
 run_experiment(workspace, load_config(Path(sys.argv[1])), sys.argv[2])
 """
-
-
-@pytest.mark.long
-def test_killed_with_sigkill_again_and_again_and_resumed_gives_the_same_bits(
-    workspace: Workspace, competition: CompetitionPaths, tmp_path: Path
-) -> None:
-    training = {"epochs": 100, "batch_size": 4, "cpu_threads": 1, "device": "cpu", "ema": 0.9, "accumulate": 2}
-    training |= {"checkpoint_seconds": 0.02}
-    config = make_config(workspace, NEURAL, training=training)
-    run_experiment(workspace, config, "whole")
-    whole, killed = workspace.run("made", "whole"), workspace.run("made", "killed")
-    config_file = tmp_path / "config.yaml"
-    shutil.copy(whole.config, config_file)
-    for seconds in (0.1, 0.3, 0.7):
-        process = subprocess.Popen([sys.executable, "-c", KILLED_PROGRAM, str(config_file), "killed"])
-        wait_until_training(process, killed)
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(10) == -signal.SIGKILL, "the run ended before it was killed: make it longer"
-        assert not killed.metrics.exists()
-    subprocess.run([sys.executable, "-c", KILLED_PROGRAM, str(config_file), "killed"], check=True)
-    assert killed.oof.read_bytes() == whole.oof.read_bytes()
-    assert killed.test.read_bytes() == whole.test.read_bytes()
 
 
 def wait_until_training(process: subprocess.Popen[bytes], paths: RunPaths) -> None:
