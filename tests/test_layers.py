@@ -56,7 +56,7 @@ _OWNERS: dict[str, tuple[str, ...]] = {
     "fastapi": ("practice/",),
     "starlette": ("practice/",),
     "uvicorn": ("practice/",),
-    "matplotlib": ("experiment/plots.py", "sweep/review/", "submission/pictures", "ensemble/pictures"),
+    "matplotlib": ("experiment/plots.py", "experiment/figures.py", "sweep/review/", "ensemble/pictures.py"),
     "sklearn": (
         "metrics/",
         "data/splits.py",

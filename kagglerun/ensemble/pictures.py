@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kagglerun.files import atomic_path
+from kagglerun.experiment.figures import BLUE, GREY, ORANGE, new_figure, save, style
 
-_BLUE, _ORANGE, _GREY = "#2f6db5", "#e07b39", "#8a8f98"
-_DOTS_PER_INCH = 110
 _MOST_MEMBERS = 30
 _MOST_NUMBERS = 14
 
@@ -39,10 +35,10 @@ def draw_weights(
         `path`.
     """
     shown = min(len(runs), _MOST_MEMBERS)
-    figure = _figure(9.6, 1.4 + 0.3 * max(shown, 3))
+    figure = new_figure(9.6, 1.4 + 0.3 * max(shown, 3))
     left, right = figure.subplots(1, 2, sharey=True)
     places = np.arange(shown)
-    left.barh(places, list(weights[:shown]), color=_BLUE, height=0.7)
+    left.barh(places, list(weights[:shown]), color=BLUE, height=0.7)
     for place, weight in zip(places, weights[:shown], strict=False):
         left.annotate(f"{weight:.3f}", (weight, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     left.set_yticks(places, [_shown(run, 34) for run in runs[:shown]])
@@ -51,15 +47,15 @@ def draw_weights(
     left.set_title("Weight" + (f" (the first {shown} of {len(runs)})" if shown < len(runs) else ""))
     known = [(place, *gain) for place, gain in zip(places, gains[:shown], strict=False) if gain is not None]
     for place, gain, error in known:
-        colour = _BLUE if gain > 0 else _ORANGE
+        colour = BLUE if gain > 0 else ORANGE
         right.errorbar(gain, place, xerr=error or 0.0, fmt="o", color=colour, markersize=5, capsize=2, linewidth=1.2)
-    right.axvline(0, color=_GREY, linewidth=1.0)
+    right.axvline(0, color=GREY, linewidth=1.0)
     right.margins(x=0.14)
     right.locator_params(axis="x", nbins=5)
     right.set_title(f"Gain in {_shown(metric, 24)} (better is right), ± standard error")
     for axis in (left, right):
-        _style(axis)
-    return _save(figure, path)
+        style(axis, grid="x", size=8.5)
+    return save(figure, path)
 
 
 def draw_correlations(runs: Sequence[str], matrix: NDArray[np.float64], path: Path) -> Path:
@@ -78,7 +74,7 @@ def draw_correlations(runs: Sequence[str], matrix: NDArray[np.float64], path: Pa
     apart = part[~np.eye(shown, dtype=bool)]
     lowest = float(apart.min()) if apart.size else 0.0
     side = float(np.clip(2.6 + 0.42 * shown, 4.2, 13))
-    figure = _figure(side + 1.6, side)
+    figure = new_figure(side + 1.6, side)
     axis = figure.subplots()
     picture = axis.imshow(part, cmap="Blues", vmin=lowest - 0.05 * (1 - lowest), vmax=1.0)
     bar = figure.colorbar(picture, ax=axis, fraction=0.046, pad=0.03)
@@ -92,7 +88,7 @@ def draw_correlations(runs: Sequence[str], matrix: NDArray[np.float64], path: Pa
     if shown <= _MOST_NUMBERS:
         _write_numbers(axis, part, lowest)
     axis.set_title("How alike the members predict", fontsize=10.5)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _write_numbers(axis: Any, part: NDArray[np.float64], lowest: float) -> None:
@@ -106,24 +102,3 @@ def _shown(text: str, limit: int) -> str:
     half = (limit - 1) // 2
     cut = text if len(text) <= limit else f"{text[:half]}…{text[-half:]}"
     return cut.replace("$", r"\$")
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _style(axis: Any) -> None:
-    axis.grid(axis="x", color="#e3e6ea", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(_GREY)
-    axis.tick_params(color=_GREY, labelsize=8.5)
-    axis.title.set_fontsize(10)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with atomic_path(path, durable=False) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None}, facecolor="white")
-    return path

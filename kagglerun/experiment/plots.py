@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from kagglerun.files import atomic_path
+from kagglerun.experiment.figures import BLUE, GREY, ORANGE, new_figure, save, style
 
-_BLUE, _ORANGE, _GREY = "#2f6db5", "#e07b39", "#8a8f98"
 _FOLD_COLOURS = (
     "#2f6db5",
     "#e07b39",
@@ -32,7 +30,6 @@ _FOLD_COLOURS = (
     "#6b7280",
     "#d16ba5",
 )
-_DOTS_PER_INCH = 110
 _MOST_FEATURES = 25
 _MOST_TARGETS = 9
 _MOST_POINTS = 20_000
@@ -64,9 +61,9 @@ def learning_curves(histories: Sequence[History], path: Path, folds: Sequence[in
         axis.set_xlabel("step" if any("step" in row for history in histories for row in history) else "epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.margins(x=0.05 if max(map(len, histories), default=0) > 1 else 1)
-        _style(axis)
+        style(axis)
     _legend_of_folds(axes[-1])
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def fold_scores(scores: Mapping[int, float], overall: float, metric: str, path: Path) -> Path:
@@ -85,10 +82,10 @@ def fold_scores(scores: Mapping[int, float], overall: float, metric: str, path: 
     axis = figure.subplots()
     values = np.array(list(scores.values()), dtype=np.float64)
     mean, spread = values.mean(), values.std()
-    axis.axhspan(mean - spread, mean + spread, color=_BLUE, alpha=0.1, label=f"folds {mean:.5g} ± {spread:.2g}")
-    axis.axhline(overall, color=_ORANGE, linewidth=1.6, label=f"all OOF {overall:.5g}")
+    axis.axhspan(mean - spread, mean + spread, color=BLUE, alpha=0.1, label=f"folds {mean:.5g} ± {spread:.2g}")
+    axis.axhline(overall, color=ORANGE, linewidth=1.6, label=f"all OOF {overall:.5g}")
     positions = range(len(scores))
-    axis.scatter(positions, values, s=46, color=_BLUE, zorder=3)
+    axis.scatter(positions, values, s=46, color=BLUE, zorder=3)
     for position, value in zip(positions, values, strict=True):
         axis.annotate(f"{value:.4g}", (position, value), (0, 8), textcoords="offset points", ha="center", fontsize=8)
     axis.set_xticks(list(positions), [str(fold) for fold in scores])
@@ -97,9 +94,9 @@ def fold_scores(scores: Mapping[int, float], overall: float, metric: str, path: 
     axis.set_xlabel("fold")
     axis.set_ylabel(metric)
     axis.set_title("Score of each fold")
-    _style(axis)
+    style(axis)
     _legend_below(figure)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def confusion_matrix(targets: ArrayLike, decided: ArrayLike, labels: Sequence[str], path: Path) -> Path:
@@ -136,7 +133,7 @@ def confusion_matrix(targets: ArrayLike, decided: ArrayLike, labels: Sequence[st
     axis.set_ylabel("true")
     axis.set_title(f"Out-of-fold predictions: {np.trace(counts) / max(counts.sum(), 1):.2%} right", fontsize=10.5)
     axis.spines[:].set_visible(False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def residuals(targets: ArrayLike, predictions: ArrayLike, names: Sequence[str], path: Path) -> Path:
@@ -158,7 +155,7 @@ def residuals(targets: ArrayLike, predictions: ArrayLike, names: Sequence[str], 
     for index in range(shown):
         _draw_scatter(axes[index][0], true[:, index], predicted[:, index], _shown(names[index], 34))
         _draw_errors(axes[index][1], predicted[:, index] - true[:, index], _shown(names[index], 34))
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def importances(shares: Mapping[str, float], path: Path) -> Path:
@@ -177,7 +174,7 @@ def importances(shares: Mapping[str, float], path: Path) -> Path:
     axis = figure.subplots()
     names = [_shown(name, 34) for name, _ in shown]
     values = [value for _, value in shown]
-    axis.barh(range(len(shown)), values, color=_BLUE, height=0.72)
+    axis.barh(range(len(shown)), values, color=BLUE, height=0.72)
     for position, value in enumerate(values):
         axis.annotate(f"{value:.1%}", (value, position), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axis.set_yticks(range(len(shown)), names)
@@ -187,8 +184,8 @@ def importances(shares: Mapping[str, float], path: Path) -> Path:
     axis.set_xlabel("share of the gain, mean over folds")
     left_out = len(ranked) - len(shown)
     axis.set_title("Importance of features" + (f" (the first {len(shown)} of {len(ranked)})" if left_out else ""))
-    _style(axis, grid="x")
-    return _save(figure, path)
+    style(axis, grid="x")
+    return save(figure, path)
 
 
 @dataclass(frozen=True)
@@ -218,17 +215,17 @@ def over_time(panels: Sequence[Panel], borders: Sequence[float], unit: str, path
     axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
         for line in panel.lines:
-            style = "--" if line.is_dashed else "-"
-            axis.plot(line.times, line.values, style, color=_colour(line.colour), linewidth=1.3, label=line.label)
+            dashes = "--" if line.is_dashed else "-"
+            axis.plot(line.times, line.values, dashes, color=_colour(line.colour), linewidth=1.3, label=line.label)
         for border in borders:
-            axis.axvline(border, color=_GREY, linewidth=0.8, linestyle=":")
+            axis.axvline(border, color=GREY, linewidth=0.8, linestyle=":")
         axis.set_ylim(panel.lowest, panel.highest)
         axis.set_title(panel.title, loc="left")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
-        _style(axis)
+        style(axis)
     axes[-1].set_xlim(0)
     axes[-1].set_xlabel(unit)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _panels(histories: Sequence[History]) -> dict[str, list[str]]:
@@ -290,29 +287,29 @@ def _columns(values: ArrayLike) -> NDArray[np.float64]:
 def _draw_scatter(axis: Any, true: NDArray[np.float64], predicted: NDArray[np.float64], name: str) -> None:
     step = max(1, -(-len(true) // _MOST_POINTS))  # evenly thinned, so that the picture stays deterministic
     opacity = float(np.clip(250 / max(len(true), 1), 0.08, 0.6))
-    axis.scatter(true[::step], predicted[::step], s=12, color=_BLUE, alpha=opacity, linewidths=0)
+    axis.scatter(true[::step], predicted[::step], s=12, color=BLUE, alpha=opacity, linewidths=0)
     ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
-    axis.plot(ends, ends, color=_ORANGE, linewidth=1.4, label="exact")
+    axis.plot(ends, ends, color=ORANGE, linewidth=1.4, label="exact")
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.set_xlabel("true")
     axis.set_ylabel("predicted")
     axis.set_title(f"{name}: out-of-fold predictions")
     axis.legend(frameon=False, loc="upper left")
-    _style(axis, grid="both")
+    style(axis, grid="both")
 
 
 def _draw_errors(axis: Any, errors: NDArray[np.float64], name: str) -> None:
     low, high = np.quantile(errors, [0.005, 0.995])
     edges = (low, high) if low < high else (low - 0.5, high + 0.5)
-    axis.hist(np.clip(errors, *edges), bins=40, range=edges, color=_BLUE, alpha=0.85)
-    axis.axvline(0, color=_GREY, linewidth=1.2)
-    axis.axvline(errors.mean(), color=_ORANGE, linewidth=1.4, label=f"mean {errors.mean():.3g}")
+    axis.hist(np.clip(errors, *edges), bins=40, range=edges, color=BLUE, alpha=0.85)
+    axis.axvline(0, color=GREY, linewidth=1.2)
+    axis.axvline(errors.mean(), color=ORANGE, linewidth=1.4, label=f"mean {errors.mean():.3g}")
     axis.xaxis.set_major_locator(MaxNLocator(6))
     axis.set_xlabel("predicted - true (the outer 1% drawn at the edges)")
     axis.set_ylabel("rows")
     axis.set_title(f"{name}: errors, standard deviation {errors.std():.4g}")
     axis.legend(frameon=False)
-    _style(axis)
+    style(axis)
 
 
 def _shown(text: str, limit: int) -> str:
@@ -327,24 +324,8 @@ def _colour(index: int) -> str:
 
 def _figure(width: float, height: float) -> Figure:
     """A figure of this size in inches."""
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(width, height)
     engine = figure.get_layout_engine()
     assert engine is not None, "asked for one line ago"
     engine.set(w_pad=0.12, h_pad=0.12)  # type: ignore[call-arg]
     return figure
-
-
-def _style(axis: Any, grid: str = "y") -> None:
-    axis.grid(axis=grid, color="#e3e6ea", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(_GREY)
-    axis.tick_params(color=_GREY, labelsize=9)
-    axis.title.set_fontsize(10.5)
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with atomic_path(path, durable=False) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None}, facecolor="white")
-    return path

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from kagglerun.files import atomic_path
+from kagglerun.experiment.figures import BLUE, GREY, ORANGE, new_figure, save, style
 
 Numbers = NDArray[np.float64]
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#2f6db5", "#e07b39", "#3a9a5b", "#8a8f98"
-_DOTS_PER_INCH = 110
 _MOST_LABELS = 12
 _LONGEST_LABEL = 28
 _TINY = 1e-12
@@ -59,33 +55,26 @@ def draw_scores(points: Points, title: str, metric: str, greater_is_better: bool
     Returns:
         `path`.
     """
-    figure = Figure(figsize=(7.6, 5.6), dpi=_DOTS_PER_INCH, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.6, 5.6)
     axis = figure.subplots()
     _draw_line(axis, points)
     for chosen, colour, label in (
-        (~points.is_off, _BLUE, "submissions" if points.allowed is None else "submissions, with the noise of both"),
-        (points.is_off, _ORANGE, "off the line by more than noise"),
+        (~points.is_off, BLUE, "submissions" if points.allowed is None else "submissions, with the noise of both"),
+        (points.is_off, ORANGE, "off the line by more than noise"),
     ):
         if chosen.any():
             _draw_points(axis, points, chosen, colour, label)
     _label(axis, points, greater_is_better)
     axis.set_xlabel(f"CV {metric} ({'greater' if greater_is_better else 'smaller'} is better)")
     axis.set_ylabel(f"public {metric}")
-    axis.set_title(title, fontsize=10.5)
+    axis.set_title(title)
     axis.margins(0.12)
     if not greater_is_better:
         axis.invert_xaxis()
         axis.invert_yaxis()
-    axis.grid(color="#e3e6ea", linewidth=0.8)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(_GREY)
-    axis.tick_params(color=_GREY, labelsize=9)
+    style(axis, grid="both")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5)
-    with atomic_path(path, durable=False) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None}, facecolor="white")
-    return path
+    return save(figure, path)
 
 
 def _draw_line(axis: Any, points: Points) -> None:
@@ -96,16 +85,14 @@ def _draw_line(axis: Any, points: Points) -> None:
     text = (
         f"public = {'' if slope == '1' else slope + ' '}CV {'+' if points.shift >= 0 else '-'} {abs(points.shift):.4g}"
     )
-    axis.plot(ends, points.slope * ends + points.shift, color=_GREY, linewidth=1.2, label=text, zorder=1)
+    axis.plot(ends, points.slope * ends + points.shift, color=GREY, linewidth=1.2, label=text, zorder=1)
 
 
 def _draw_points(axis: Any, points: Points, chosen: NDArray[np.bool_], colour: str, label: str) -> None:
     x, y = points.cv[chosen], points.public[chosen]
     if points.allowed is not None:
         on_line = points.slope * x + points.shift
-        axis.errorbar(
-            x, on_line, yerr=points.allowed[chosen], fmt="none", ecolor=_GREY, alpha=0.45, capsize=3, zorder=2
-        )
+        axis.errorbar(x, on_line, yerr=points.allowed[chosen], fmt="none", ecolor=GREY, alpha=0.45, capsize=3, zorder=2)
     axis.scatter(x, y, s=44, color=colour, label=label, zorder=3)
 
 
@@ -129,5 +116,5 @@ def _label(axis: Any, points: Points, greater_is_better: bool) -> None:
             textcoords="offset points",
             ha="right" if to_left else "left",
             fontsize=8,
-            color=_ORANGE if points.is_off[number] else "#333333",
+            color=ORANGE if points.is_off[number] else "#333333",
         )
