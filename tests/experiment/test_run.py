@@ -122,7 +122,7 @@ def test_a_stopped_run_is_killed_and_goes_on_to_the_same_bits(
     assert stopped.oof.read_bytes() == workspace.run("made", "whole").oof.read_bytes()
 
 
-KILLED_PROGRAM = """
+PROGRAM = """
 import sys
 from kagglerun.config.load import load_config
 from kagglerun.experiment.run import run_experiment
@@ -165,7 +165,7 @@ def test_a_run_that_another_process_works_on_is_refused(
     config = make_config(workspace, NEURAL, training=training)
     save_config(tmp_path / "config.yaml", config)
     run = workspace.run("made", "one")
-    process = subprocess.Popen([sys.executable, "-c", KILLED_PROGRAM, str(tmp_path / "config.yaml"), "one"])
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / "config.yaml"), "one"])
     try:
         wait_until_training(process, run)
         with pytest.raises(JobError, match="another process works on the run one"):

@@ -32,6 +32,8 @@ from tests.local_kaggle import host_coins, practice_client
 _MANY, _SCARCE = "many", "scarce"
 _KILLS = 36
 _TAKES_SECONDS = 60
+_COUNTED = 5
+"""Undisturbed submissions whose points are counted."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,7 @@ def _hollow() -> Iterator[Case]:
 def _local() -> Iterator[Case]:
     chance = random.Random(5)
     for number in range(_KILLS):
-        share = (number + chance.random()) / _KILLS
-        # A command that is quicker than usual has ended before a late kill.
-        yield Case("kill -9", kill_share=share, must_hit=share < 0.7)
+        yield Case("kill -9", kill_share=(number + chance.random()) / _KILLS)
     for number in range(6):
         faults = (("api-lost@CreateSubmission", "upload-break", "lag@ListSubmissions*2")[number % 3],)
         yield Case("kill -9 and a fault", faults, kill_share=(number + chance.random()) / 6, must_hit=False)
@@ -265,9 +265,12 @@ class Stand:
         return workspace
 
     def _count_points(self) -> int:
-        """Points that a submission passes that nobody disturbs. The first one waits longer for its score."""
+        """Points that a submission passes at least when nobody disturbs it. The first one waits longer for its score.
+
+        How often the score is asked for differs from time to time; a kill must come before the quickest has ended.
+        """
         self.submit(self.new_run())
-        return int(self.submit(self.new_run())["passed"])
+        return min(int(self.submit(self.new_run())["passed"]) for _ in range(_COUNTED))
 
     def new_run(self, slug: str = _MANY) -> str:
         """A finished run with predictions of its own. Returns its id."""
