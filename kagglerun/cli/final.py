@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from kagglerun.cli.console import err, out
+from kagglerun.cli.submission_board import AsJsonOption, CompetitionArgument, OfflineOption, PublicShareOption, ask
 from kagglerun.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -19,21 +20,14 @@ _LIKELY = 0.9
 
 
 def final(
-    competition: Annotated[
-        str | None, typer.Argument(help="The competition, e.g. titanic or practice/digits; by default the current one.")
-    ] = None,
-    public_share: Annotated[
-        float | None,
-        typer.Option("--public-share", help="Share of the test rows behind the public score, e.g. 0.3."),
-    ] = None,
+    competition: CompetitionArgument = None,
+    public_share: PublicShareOption = None,
     unsent: Annotated[bool, typer.Option("--unsent", help="Consider runs that were not submitted yet, too.")] = False,
     draws: Annotated[
         int | None, typer.Option("--draws", min=50, help="Test sets to draw; by default up to 1000.")
     ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the server: what this workspace sent and remembers.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    offline: OfflineOption = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Propose the two final submissions, with the reasoning; nothing is sent or changed.
 
@@ -41,7 +35,6 @@ def final(
     CV and public scores, each counted by the rows behind it, follows what private scores are to be expected, together;
     proposed is the pair whose better one is expected to be the best. Two that fail on the same rows are no pair.
     """
-    from kagglerun.cli.submission_board import ask
     from kagglerun.submission.finals.propose import propose
     from kagglerun.submission.scoreboard import read_board
 

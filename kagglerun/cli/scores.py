@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
 from rich.markup import escape
 
 from kagglerun.cli.console import err, out
+from kagglerun.cli.submission_board import AsJsonOption, CompetitionArgument, OfflineOption, PublicShareOption, ask
 from kagglerun.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -15,24 +15,16 @@ if TYPE_CHECKING:
 
 
 def scores(
-    competition: Annotated[
-        str | None, typer.Argument(help="The competition, e.g. titanic or practice/digits; by default the current one.")
-    ] = None,
-    public_share: Annotated[
-        float | None,
-        typer.Option("--public-share", help="Share of the test rows behind the public score, e.g. 0.3."),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask the server: what this workspace sent and remembers.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    competition: CompetitionArgument = None,
+    public_share: PublicShareOption = None,
+    offline: OfflineOption = False,
+    as_json: AsJsonOption = False,
 ) -> None:
     """Compare CV with the public leaderboard: every submission, how far the two orders agree, and what is noise.
 
     The noise is measured: test sets of the real size are drawn from the out-of-fold predictions, and all runs are
     scored on the same rows. A warning says where CV and leaderboard disagree in rank by more than that.
     """
-    from kagglerun.cli.submission_board import ask
     from kagglerun.submission.scoreboard import read_board
     from kagglerun.submission.scoreboard_review import draw_review, review
 

@@ -1,11 +1,12 @@
-"""What `kagglerun scores` and `kagglerun final` ask the server: the submissions, and the competition's pages."""
+"""What `kagglerun scores` and `kagglerun final` share: options, and what they ask the server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.markup import escape
 
 from kagglerun.cli.console import err
@@ -14,6 +15,17 @@ from kagglerun.workspace import Workspace
 if TYPE_CHECKING:
     from kagglerun.config.card import Card
     from kagglerun.kaggle_api.records import SubmissionRecord
+
+CompetitionArgument = Annotated[
+    str | None, typer.Argument(help="The competition, e.g. titanic or practice/digits; by default the current one.")
+]
+PublicShareOption = Annotated[
+    float | None, typer.Option("--public-share", help="Share of the test rows behind the public score, e.g. 0.3.")
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Do not ask the server: what this workspace sent and remembers.")
+]
+AsJsonOption = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 
 
 @dataclass(frozen=True)
